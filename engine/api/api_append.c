@@ -1,0 +1,53 @@
+/* api_append.c - appending: the limits, then one call down. */
+#include <walrus/walrus.h>
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "store/append.h"
+#include "store/batch.h"
+#include "store/log.h"
+
+static enum walrus_code check_entry(const void *data, size_t length, struct walrus_error *error)
+{
+    if (!data && length > 0)
+        return error_set(error, WALRUS_E_INVALID, 0, "no data given for %zu bytes", length);
+    if (length > WALRUS_ENTRY_MAX)
+        return error_set(error, WALRUS_E_TOO_LARGE, EMSGSIZE, "an entry of %zu bytes is over the limit of 1 GiB", length);
+    return WALRUS_OK;
+}
+
+enum walrus_code walrus_append(struct walrus_topic *topic, const void *data, size_t length, unsigned flags,
+                               struct walrus_receipt *receipt, struct walrus_error *error)
+{
+    enum walrus_code code = check_entry(data, length, error);
+    return code == WALRUS_OK ? topic_append(topic, data, length, flags, receipt, error) : code;
+}
+
+enum walrus_code walrus_append_batch(struct walrus_topic *topic, const struct walrus_slice *entries, size_t entry_count,
+                                     unsigned flags, struct walrus_receipt *receipt, struct walrus_error *error)
+{
+    uint32_t most = topic->log->options.batch_entries_max;
+    uint64_t bytes = 0;
+    enum walrus_code code = WALRUS_OK;
+    if (entry_count > most)
+        return error_set(error, WALRUS_E_TOO_MANY, 0, "a batch of %zu entries is over the limit of %u", entry_count, most);
+    for (size_t i = 0; code == WALRUS_OK && i < entry_count; i++) {
+        code = check_entry(entries[i].data, entries[i].length, error);
+        bytes += entries[i].length;
+    }
+    if (code == WALRUS_OK && bytes > WALRUS_BATCH_BYTES_MAX)
+        code = error_set(error, WALRUS_E_TOO_LARGE, EFBIG, "a batch of more than 10 GiB");
+    if (code != WALRUS_OK)
+        return code;
+    if (entry_count == 1)
+        return topic_append(topic, entries[0].data, entries[0].length, flags, receipt, error);
+    if (entry_count > 1)
+        return topic_append_batch(topic, entries, entry_count, flags, receipt, error);
+    if (receipt) {
+        struct topic_view view;
+        topic_view(topic, &view);
+        *receipt = (struct walrus_receipt){.sequence = view.end_sequence, .offset = view.end_offset};
+    }
+    return WALRUS_OK;
+}

@@ -1,0 +1,121 @@
+/* api_log.c - opening, closing and describing a log. */
+#include <walrus/walrus.h>
+#include <walrus/walrus_inspect.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api_check.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "format/block_header.h"
+#include "format/name.h"
+#include "io/io.h"
+#include "store/inspect.h"
+#include "store/log.h"
+
+static enum walrus_code check_options(const struct walrus_options *options, struct walrus_error *error)
+{
+    const struct walrus_sync_policy *sync = &options->sync;
+    const char *key = options->instance_key;
+    if (!options->data_dir || options->data_dir[0] == '\0')
+        return error_set(error, WALRUS_E_INVALID, 0, "no data directory given");
+    if (key && (strchr(key, '/') || name_check_component(key, strlen(key)) != NAME_OK))
+        return error_set(error, WALRUS_E_INVALID, 0, "instance key '%s' is not a valid name", key);
+    if (sync->mode < WALRUS_SYNC_EACH || sync->mode > WALRUS_SYNC_NONE ||
+        (sync->mode == WALRUS_SYNC_EVERY && (sync->interval_ms == 0 || sync->interval_ms > 3600000)))
+        return error_set(error, WALRUS_E_INVALID, 0, "sync policy out of range");
+    if (options->consistency.mode > WALRUS_AT_LEAST_ONCE ||
+        (options->consistency.mode == WALRUS_AT_LEAST_ONCE && options->consistency.interval_entries == 0))
+        return error_set(error, WALRUS_E_INVALID, 0, "read consistency out of range");
+    if (options->backend != WALRUS_BACKEND_FD)
+        return error_set(error, WALRUS_E_INVALID, 0, "unknown backend");
+    if (options->batch_entries_max == 0)
+        return error_set(error, WALRUS_E_INVALID, 0, "batch_entries_max is 0");
+    if (options->segment_bytes < 65536 || options->segment_bytes > (uint64_t)1 << 40)
+        return error_set(error, WALRUS_E_INVALID, 0, "segment_bytes is outside 64 KiB .. 1 TiB");
+    uint32_t block = options->block_bytes_max;
+    if (block < BLOCK_ALIGNMENT || block > 1u << 30 || (block & (block - 1)) != 0)
+        return error_set(error, WALRUS_E_INVALID, 0, "block_bytes_max is not a power of two from 4 KiB to 1 GiB");
+    return WALRUS_OK;
+}
+
+/* The directory of a log; with a key, one below the data directory, which is made first. */
+static enum walrus_code open_directory(const char *data_dir, const char *key, bool create, bool uring_wanted, struct io **io,
+                                       struct walrus_error *error)
+{
+    char *path = NULL;
+    int rc = 0;
+    if (key) {
+        struct io *parent = NULL;
+        rc = create ? io_fd_open(data_dir, true, false, &parent) : 0;
+        if (parent)
+            parent->ops->destroy(parent);
+        if (rc == 0 && asprintf(&path, "%s/%s", data_dir, key) < 0) {
+            path = NULL;
+            rc = -ENOMEM;
+        }
+    }
+    const char *directory = path ? path : data_dir;
+    if (rc == 0)
+        rc = io_fd_open(directory, create, uring_wanted, io);
+    enum walrus_code code = WALRUS_OK;
+    if (rc == -ENOENT)
+        code = error_set(error, WALRUS_E_NOT_FOUND, ENOENT, create ? "the directory above '%s' does not exist" : "no directory '%s'",
+                         directory);
+    else if (rc < 0)
+        code = error_system(error, rc, "open directory '%s'", directory);
+    free(path);
+    return code;
+}
+
+enum walrus_code walrus_open(const struct walrus_options *options, struct walrus_log **log, struct walrus_error *error)
+{
+    if (!options || !log)
+        return error_set(error, WALRUS_E_INVALID, 0, "no options or no place for the log given");
+    struct io *io = NULL;
+    enum walrus_code code = check_options(options, error);
+    if (code == WALRUS_OK)
+        code = open_directory(options->data_dir, options->instance_key, options->create, !options->io_uring_disabled, &io,
+                              error);
+    if (code == WALRUS_OK)
+        code = log_open_on(io, options, log, error);
+    return error_prefix(error, code, "open log '%s%s%s'", options->data_dir ? options->data_dir : "",
+                        options->instance_key ? "/" : "", options->instance_key ? options->instance_key : "");
+}
+
+enum walrus_code walrus_close(struct walrus_log *log, struct walrus_error *error)
+{
+    return log ? log_close(log, error) : WALRUS_OK;
+}
+
+enum walrus_code walrus_sync(struct walrus_log *log, struct walrus_error *error)
+{
+    return log_sync(log, error);
+}
+
+enum walrus_code walrus_log_info(struct walrus_log *log, struct walrus_log_info *info, struct walrus_error *error)
+{
+    (void)error;
+    log_fill_info(log, info);
+    return WALRUS_OK;
+}
+
+enum walrus_code walrus_inspect(const char *data_dir, const char *instance_key, unsigned flags,
+                                int (*visit)(const struct walrus_item *item, void *context), void *context,
+                                struct walrus_inspect_summary *summary, struct walrus_error *error)
+{
+    if (!data_dir)
+        return error_set(error, WALRUS_E_INVALID, 0, "no data directory given");
+    struct io *io = NULL;
+    enum walrus_code code = open_directory(data_dir, instance_key, false, false, &io, error);
+    if (code == WALRUS_OK) {
+        code = inspect_on(io, flags, visit, context, summary, error);
+        io->ops->destroy(io);
+    }
+    return error_prefix(error, code, "inspect log '%s%s%s'", data_dir, instance_key ? "/" : "",
+                        instance_key ? instance_key : "");
+}

@@ -1,0 +1,43 @@
+/*
+ * catalog_record.h - one record of the catalogue: a topic or namespace made, changed or removed. docs/format.md, "Catalogue".
+ */
+#ifndef WALRUS_FORMAT_CATALOG_RECORD_H
+#define WALRUS_FORMAT_CATALOG_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CATALOG_RECORD_HEADER 24u
+#define CATALOG_BODY_MAX 2048u
+#define CATALOG_RECORD_MAX (CATALOG_RECORD_HEADER + CATALOG_BODY_MAX)
+
+enum catalog_record_type {
+    CATALOG_TOPIC_CREATED = 1,
+    CATALOG_TOPIC_DELETED = 2,
+    CATALOG_NAMESPACE_CREATED = 3,
+    CATALOG_NAMESPACE_REMOVED = 4,
+    CATALOG_CHANGED = 5, /* attributes of a topic or namespace, whole */
+};
+
+struct catalog_record {
+    enum catalog_record_type type;
+    uint64_t number;  /* grows by one with every record */
+    uint64_t node_id;
+    uint64_t time_ns;
+    uint32_t mode;
+    uint32_t uid;
+    uint32_t gid;
+    uint8_t framing;
+    uint8_t sync_mode;        /* enum walrus_sync_mode */
+    uint32_t sync_interval_ms;
+    char name[1024];          /* created: the whole name; else empty */
+};
+
+/* Returns the record's bytes, a multiple of 8. */
+size_t catalog_record_encode(const struct catalog_record *record, uint64_t log_id, uint8_t bytes[CATALOG_RECORD_MAX]);
+
+/* Returns the record's bytes, or 0 when there is no valid record. Unknown fields are passed over. */
+size_t catalog_record_decode(const uint8_t *bytes, size_t size, uint64_t log_id, struct catalog_record *record);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * cursor_slot.h - one copy of a persisted cursor. Each cursor has two copies side by side, written in turn: a torn write
+ * leaves the other. docs/format.md, "Cursor file".
+ */
+#ifndef WALRUS_FORMAT_CURSOR_SLOT_H
+#define WALRUS_FORMAT_CURSOR_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CURSOR_FILE_FIRST_SLOT 4096u
+#define CURSOR_COPY_BYTES 64u
+#define CURSOR_SLOT_BYTES (2 * CURSOR_COPY_BYTES)
+
+struct cursor_record {
+    uint64_t topic_id;   /* 0: the slot is free */
+    uint64_t group_id;   /* 0: the default group */
+    uint64_t generation; /* the valid copy with the larger one counts; also says which copy is next */
+    uint64_t sequence;   /* the next entry to hand out */
+    uint64_t offset;     /* its stream offset, for people */
+    uint64_t time_ns;
+};
+
+/* `slot` is the slot's number: a slot at the wrong place is noticed. */
+void cursor_copy_encode(const struct cursor_record *record, uint64_t log_id, uint64_t slot,
+                        uint8_t bytes[CURSOR_COPY_BYTES]);
+bool cursor_copy_decode(const uint8_t bytes[CURSOR_COPY_BYTES], uint64_t log_id, uint64_t slot,
+                        struct cursor_record *record);
+
+#endif

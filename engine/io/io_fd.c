@@ -1,0 +1,358 @@
+/*
+ * io_fd.c - the backend on real files: pread, pwritev, fdatasync, and io_uring for submissions.
+ *
+ * Everything is opened beneath one directory descriptor, without following links, and only if it is a regular file
+ * with one name: what somebody plants in the data directory is refused, not followed.
+ */
+#include "io/io_fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOCK_NAME "lock"
+#define LOCK_RETRY_MS 10
+
+static struct io_fd *of(struct io *io)
+{
+    return (struct io_fd *)io;
+}
+
+static int fd_of(struct io_file *file)
+{
+    return ((struct io_fd_file *)file)->fd;
+}
+
+/* Opens beneath the directory. Kernels before 5.6 lack openat2; O_NOFOLLOW on a slash-free name gives the same there. */
+static int open_beneath(int directory_fd, const char *name, int flags, mode_t mode)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(flags | O_CLOEXEC | O_NOFOLLOW),
+        .mode = flags & O_CREAT ? mode : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    int fd = (int)syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
+        fd = openat(directory_fd, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+    return fd < 0 ? -errno : fd;
+}
+
+static int refuse_unless_plain(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return -EINVAL;
+    return st.st_nlink == 1 ? 0 : -EMLINK;
+}
+
+static const struct io_ops fd_ops;
+
+static int fd_open(struct io *io, const char *name, unsigned flags, struct io_file **file)
+{
+    int open_flags = (flags & IO_READ_ONLY ? O_RDONLY : O_RDWR) | O_NONBLOCK; /* a planted FIFO must not hang us */
+    if (flags & IO_CREATE)
+        open_flags |= O_CREAT | O_EXCL;
+    int fd = open_beneath(of(io)->directory_fd, name, open_flags, 0600);
+    if (fd < 0)
+        return fd;
+    int rc = refuse_unless_plain(fd);
+    struct io_fd_file *opened = rc == 0 ? malloc(sizeof(*opened)) : NULL;
+    if (!opened) {
+        close(fd);
+        return rc < 0 ? rc : -ENOMEM;
+    }
+    opened->file.ops = &fd_ops;
+    opened->fd = fd;
+    *file = &opened->file;
+    return 0;
+}
+
+static void fd_close(struct io_file *file)
+{
+    close(fd_of(file));
+    free(file);
+}
+
+static ssize_t fd_read(struct io_file *file, void *buffer, size_t size, uint64_t offset)
+{
+    ssize_t n = pread(fd_of(file), buffer, size, (off_t)offset);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t fd_write(struct io_file *file, const struct iovec *iov, int iov_count, uint64_t offset)
+{
+    ssize_t n = iov_count == 1 ? pwrite(fd_of(file), iov->iov_base, iov->iov_len, (off_t)offset)
+                               : pwritev(fd_of(file), iov, iov_count, (off_t)offset);
+    return n < 0 ? -errno : n;
+}
+
+static int fd_submit(struct io *io, struct io_request *requests, size_t request_count)
+{
+    if (of(io)->rings) {
+        int rc = uring_pool_submit(of(io)->rings, requests, request_count);
+        if (rc == 0)
+            return 0;
+    }
+    for (size_t i = 0; i < request_count; i++)
+        requests[i].result = fd_write(requests[i].file, requests[i].iov, requests[i].iov_count, requests[i].offset);
+    return 0;
+}
+
+static int fd_sync(struct io_file *file)
+{
+    return fdatasync(fd_of(file)) < 0 ? -errno : 0;
+}
+
+static int fd_allocate(struct io_file *file, uint64_t offset, uint64_t length)
+{
+    while (fallocate(fd_of(file), 0, (off_t)offset, (off_t)length) < 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EOPNOTSUPP)
+            return -errno;
+        /* No reservation on this file system: writes may meet a full disk later, which they report. */
+        struct stat st;
+        if (fstat(fd_of(file), &st) < 0)
+            return -errno;
+        if ((uint64_t)st.st_size >= offset + length)
+            return 0;
+        return ftruncate(fd_of(file), (off_t)(offset + length)) < 0 ? -errno : 0;
+    }
+    return 0;
+}
+
+static int fd_punch(struct io_file *file, uint64_t offset, uint64_t length)
+{
+    if (fallocate(fd_of(file), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP)
+        return -errno;
+    /* The promise is zeros; the space cannot come back on this file system. */
+    static const uint8_t zeros[65536];
+    while (length > 0) {
+        size_t part = length < sizeof(zeros) ? (size_t)length : sizeof(zeros);
+        int rc = io_full_write_bytes(file, zeros, part, offset);
+        if (rc < 0)
+            return rc;
+        offset += part;
+        length -= part;
+    }
+    return 0;
+}
+
+static int fd_next_data(struct io_file *file, uint64_t offset, uint64_t *data)
+{
+    off_t at = lseek(fd_of(file), (off_t)offset, SEEK_DATA);
+    if (at < 0 && errno == EINVAL) {
+        *data = offset;
+        return 0;
+    }
+    if (at < 0)
+        return -errno;
+    *data = (uint64_t)at;
+    return 0;
+}
+
+static int fd_size(struct io_file *file, uint64_t *size)
+{
+    struct stat st;
+    if (fstat(fd_of(file), &st) < 0)
+        return -errno;
+    *size = (uint64_t)st.st_size;
+    return 0;
+}
+
+static int fd_truncate(struct io_file *file, uint64_t size)
+{
+    return ftruncate(fd_of(file), (off_t)size) < 0 ? -errno : 0;
+}
+
+static int fd_drop_cache(struct io_file *file)
+{
+    return -posix_fadvise(fd_of(file), 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static int fd_rename(struct io *io, const char *from, const char *to)
+{
+    int fd = of(io)->directory_fd;
+    return renameat(fd, from, fd, to) < 0 ? -errno : 0;
+}
+
+static int fd_unlink(struct io *io, const char *name)
+{
+    return unlinkat(of(io)->directory_fd, name, 0) < 0 ? -errno : 0;
+}
+
+static int fd_list(struct io *io, void (*visit)(const char *name, void *context), void *context)
+{
+    /* A descriptor of its own: a duplicate would share its position with other walks. */
+    int fd = openat(of(io)->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    DIR *directory = fdopendir(fd);
+    if (!directory) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    int rc = 0;
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(directory);
+        if (!entry) {
+            rc = -errno;
+            break;
+        }
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            visit(entry->d_name, context);
+    }
+    closedir(directory);
+    return rc;
+}
+
+static int fd_sync_directory(struct io *io)
+{
+    return fsync(of(io)->directory_fd) < 0 ? -errno : 0;
+}
+
+static void describe_self(char *text, size_t size)
+{
+    char name[64] = "?";
+    int fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t n = read(fd, name, sizeof(name) - 1);
+        if (n > 0)
+            name[name[n - 1] == '\n' ? n - 1 : n] = '\0';
+        close(fd);
+    }
+    snprintf(text, size, "process %ld (%s)\n", (long)getpid(), name);
+}
+
+static void read_holder(int fd, char *holder, size_t holder_size)
+{
+    ssize_t n = pread(fd, holder, holder_size - 1, 0);
+    holder[n > 0 ? n : 0] = '\0';
+    holder[strcspn(holder, "\n")] = '\0';
+    if (holder[0] == '\0')
+        snprintf(holder, holder_size, "another process");
+}
+
+static int fd_lock(struct io *io, uint32_t wait_ms, char *holder, size_t holder_size)
+{
+    int fd = open_beneath(of(io)->directory_fd, LOCK_NAME, O_RDWR | O_CREAT | O_NONBLOCK, 0600);
+    if (fd < 0)
+        return fd;
+    int rc = refuse_unless_plain(fd);
+    uint32_t waited_ms = 0;
+    while (rc == 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EWOULDBLOCK) {
+            rc = -errno;
+        } else if (waited_ms >= wait_ms) {
+            read_holder(fd, holder, holder_size);
+            rc = -EBUSY;
+        } else {
+            /* The kernel ends a killed holder's io_uring, and with it the last use of its files, a little later. */
+            nanosleep(&(struct timespec){.tv_nsec = LOCK_RETRY_MS * 1000000L}, NULL);
+            waited_ms += LOCK_RETRY_MS;
+        }
+    }
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    char self[128];
+    describe_self(self, sizeof(self));
+    /* Only for people: that it cannot be written (a full disk) is no reason not to open the log. */
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, self, strlen(self), 0) < 0)
+        errno = 0;
+    of(io)->lock_fd = fd;
+    return 0;
+}
+
+static void fd_destroy(struct io *io)
+{
+    struct io_fd *self = of(io);
+    uring_pool_destroy(self->rings);
+    if (self->lock_fd >= 0)
+        close(self->lock_fd);
+    close(self->directory_fd);
+    free(self);
+}
+
+static const struct io_ops fd_ops = {
+    .open = fd_open,
+    .close = fd_close,
+    .read = fd_read,
+    .write = fd_write,
+    .submit = fd_submit,
+    .sync = fd_sync,
+    .allocate = fd_allocate,
+    .punch = fd_punch,
+    .next_data = fd_next_data,
+    .size = fd_size,
+    .truncate = fd_truncate,
+    .drop_cache = fd_drop_cache,
+    .rename = fd_rename,
+    .unlink = fd_unlink,
+    .list = fd_list,
+    .sync_directory = fd_sync_directory,
+    .lock = fd_lock,
+    .destroy = fd_destroy,
+};
+
+static int sync_parent(int directory_fd)
+{
+    int fd = openat(directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? 0 : -errno; /* a parent we may not open is not ours to sync */
+    int rc = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+int io_fd_open(const char *directory, bool create, bool uring_wanted, struct io **io)
+{
+    bool made = false;
+    if (create) {
+        if (mkdir(directory, 0700) == 0)
+            made = true;
+        else if (errno != EEXIST)
+            return -errno;
+    }
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    struct io_fd *self = calloc(1, sizeof(*self));
+    int rc = self ? 0 : -ENOMEM;
+    if (rc == 0 && made)
+        rc = sync_parent(fd);
+    if (rc < 0) {
+        close(fd);
+        free(self);
+        return rc;
+    }
+    self->io.ops = &fd_ops;
+    self->directory_fd = fd;
+    self->lock_fd = -1;
+    if (uring_wanted)
+        self->rings = uring_pool_create(self->io.uring_reason, sizeof(self->io.uring_reason));
+    else
+        snprintf(self->io.uring_reason, sizeof(self->io.uring_reason), "disabled by option");
+    self->io.uring_active = self->rings != NULL;
+    *io = &self->io;
+    return 0;
+}

@@ -1,0 +1,148 @@
+/*
+ * io_uring.c - the writes of a batch as one submission.
+ *
+ * What can fail, and what then: no ring (forbidden, no memory): the pool is not made and pwritev serves instead. A
+ * request comes back short or with an error: its raw result goes to the caller, which finishes or reports it. A
+ * submission is not atomic and is not taken to be: the batch's commit mark makes it so.
+ */
+#include "io/io_fd.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <liburing.h>
+
+#define RING_ENTRIES 64u
+#define POOL_RINGS 16
+
+struct uring_pool {
+    pthread_mutex_t lock;
+    /* lock */
+    struct io_uring *idle[POOL_RINGS];
+    int idle_count;
+};
+
+static struct io_uring *ring_create(int *error)
+{
+    struct io_uring *ring = calloc(1, sizeof(*ring));
+    if (!ring) {
+        *error = ENOMEM;
+        return NULL;
+    }
+    /* A ring moves between threads (never two at once), which SINGLE_ISSUER would forbid. COOP_TASKRUN spares the interrupt. */
+    int rc = io_uring_queue_init(RING_ENTRIES, ring, IORING_SETUP_COOP_TASKRUN);
+    if (rc == -EINVAL)
+        rc = io_uring_queue_init(RING_ENTRIES, ring, 0);
+    if (rc < 0) {
+        free(ring);
+        *error = -rc;
+        return NULL;
+    }
+    return ring;
+}
+
+static void ring_destroy(struct io_uring *ring)
+{
+    io_uring_queue_exit(ring);
+    free(ring);
+}
+
+struct uring_pool *uring_pool_create(char *reason, size_t reason_size)
+{
+    int error = ENOMEM;
+    struct uring_pool *pool = calloc(1, sizeof(*pool));
+    struct io_uring *ring = pool ? ring_create(&error) : NULL;
+    if (!ring) {
+        char text[80];
+        snprintf(reason, reason_size, "io_uring_setup: %s", strerror_r(error, text, sizeof(text)));
+        free(pool);
+        return NULL;
+    }
+    pthread_mutex_init(&pool->lock, NULL);
+    pool->idle[pool->idle_count++] = ring;
+    return pool;
+}
+
+void uring_pool_destroy(struct uring_pool *pool)
+{
+    if (!pool)
+        return;
+    while (pool->idle_count > 0)
+        ring_destroy(pool->idle[--pool->idle_count]);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+static struct io_uring *take_ring(struct uring_pool *pool, int *error)
+{
+    struct io_uring *ring = NULL;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->idle_count > 0)
+        ring = pool->idle[--pool->idle_count];
+    pthread_mutex_unlock(&pool->lock);
+    return ring ? ring : ring_create(error);
+}
+
+static void give_ring(struct uring_pool *pool, struct io_uring *ring)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (pool->idle_count < POOL_RINGS) {
+        pool->idle[pool->idle_count++] = ring;
+        ring = NULL;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (ring)
+        ring_destroy(ring);
+}
+
+/* Submits up to RING_ENTRIES requests and waits for all of them. 0, or a negated errno: the ring is unusable then. */
+static int submit_round(struct io_uring *ring, struct io_request *requests, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+        const struct io_fd_file *file = (const struct io_fd_file *)requests[i].file;
+        io_uring_prep_writev(sqe, file->fd, requests[i].iov, (unsigned)requests[i].iov_count, requests[i].offset);
+        io_uring_sqe_set_data(sqe, &requests[i]);
+    }
+    unsigned submitted = 0, completed = 0;
+    while (completed < count) {
+        int rc = io_uring_submit_and_wait(ring, 1);
+        if (rc < 0 && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY)
+            return submitted == 0 ? rc : -EIO;
+        submitted += rc > 0 ? (unsigned)rc : 0;
+        struct io_uring_cqe *cqe;
+        while (io_uring_peek_cqe(ring, &cqe) == 0) {
+            struct io_request *request = io_uring_cqe_get_data(cqe);
+            request->result = cqe->res;
+            io_uring_cqe_seen(ring, cqe);
+            completed++;
+        }
+    }
+    return 0;
+}
+
+int uring_pool_submit(struct uring_pool *pool, struct io_request *requests, size_t request_count)
+{
+    int error = 0;
+    struct io_uring *ring = take_ring(pool, &error);
+    if (!ring)
+        return -error;
+    for (size_t i = 0; i < request_count; i++)
+        requests[i].result = -EIO;
+    size_t done = 0;
+    while (done < request_count) {
+        unsigned part = request_count - done < RING_ENTRIES ? (unsigned)(request_count - done) : RING_ENTRIES;
+        int rc = submit_round(ring, requests + done, part);
+        if (rc < 0) {
+            /* Completions may still be under way: the ring ends (which waits for them) rather than being used again. */
+            ring_destroy(ring);
+            return done == 0 ? rc : 0;
+        }
+        done += part;
+    }
+    give_ring(pool, ring);
+    return 0;
+}

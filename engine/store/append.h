@@ -1,0 +1,53 @@
+/*
+ * append.h - the write path. An entry goes: begin (whose turn, may we) → tail block with room → encode → write →
+ * advance → publish, and where the policy says so → sync → publish.
+ *
+ * What can fail, and what then:
+ *  - no space for a block, or the write fails or stays short: nothing is visible, the caller gets the error, the tail
+ *    block is given up at the last good record (the next append begins a new one, which supersedes whatever the failed
+ *    write left), and the topic stays usable;
+ *  - the sync fails: every waiter gets the error, the topic refuses appends until the log is opened anew.
+ */
+#ifndef WALRUS_STORE_APPEND_H
+#define WALRUS_STORE_APPEND_H
+
+#include "store/topic.h"
+
+/* Where a topic stands while the caller holds append_lock. */
+struct append_turn {
+    bool wait_durable;       /* the call returns only when durable */
+    bool publish_when_durable; /* the topic syncs each append: readers see nothing that could be lost */
+    bool wake_flusher;
+};
+
+/*
+ * Takes append_lock (WALRUS_NONBLOCK: or says WOULD_BLOCK, also when the call would have to wait for a sync) and checks that the
+ * topic takes appends. Holds the lock on success only.
+ */
+enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct append_turn *turn,
+                              struct walrus_error *error);
+
+/* What append_finish() has to make durable and visible. */
+struct append_result {
+    struct segment *segment;
+    uint64_t ticket;
+    uint64_t end_sequence;
+    uint64_t end_offset;
+    uint64_t time_ns;
+};
+
+/* Releases append_lock, then syncs and publishes as the turn says. */
+enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn, const struct append_result *result,
+                               struct walrus_error *error);
+
+/* Gives the tail block up after a failed write at `place` of `block`. Needs append_lock. */
+void append_give_up_tail(struct walrus_topic *topic, struct block *block, uint64_t place);
+
+/* One entry. */
+enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size_t length, unsigned flags,
+                              struct walrus_receipt *receipt, struct walrus_error *error);
+
+/* Overwrites the first entry that was never acknowledged, after a failed sync: it must not appear at the next open. */
+void append_blot_unacknowledged(struct walrus_topic *topic);
+
+#endif

@@ -1,0 +1,162 @@
+#include "store/block_scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+
+#define SECTOR_BYTES 512u
+/* Shorter runs of zeros occur in headers (small numbers, no flags) and paddings. */
+#define LOST_RUN_BYTES 16u
+
+void block_scan_init(struct block_scan *scan, struct io_file *file, uint64_t segment_offset, uint64_t bytes, uint32_t seed,
+                     uint8_t *window)
+{
+    *scan = (struct block_scan){
+        .file = file, .segment_offset = segment_offset, .bytes = bytes, .seed = seed, .window = window};
+}
+
+/* Makes the window hold at least `size` bytes from `place` (both inside the block). */
+static int look(struct block_scan *scan, uint64_t place, size_t size, const uint8_t **bytes)
+{
+    if (place < scan->window_place || place + size > scan->window_place + scan->window_bytes) {
+        size_t wanted = (size_t)min_u64(scan->bytes - place, BLOCK_SCAN_WINDOW);
+        scan->window_bytes = 0;
+        int rc = io_read_padded(scan->file, scan->window, wanted, scan->segment_offset + place);
+        if (rc < 0)
+            return rc;
+        scan->window_place = place;
+        scan->window_bytes = wanted;
+    }
+    *bytes = scan->window + (place - scan->window_place);
+    return 0;
+}
+
+int block_scan_copy(struct block_scan *scan, uint64_t place, void *bytes, size_t size)
+{
+    size_t inside = place < scan->bytes ? (size_t)min_u64(size, scan->bytes - place) : 0;
+    memset((uint8_t *)bytes + inside, 0, size - inside);
+    return inside > 0 ? io_read_padded(scan->file, bytes, inside, scan->segment_offset + place) : 0;
+}
+
+int block_scan_header(struct block_scan *scan, uint64_t place, struct record_header *header)
+{
+    const uint8_t *bytes;
+    if (place + RECORD_HEADER_BYTES > scan->bytes)
+        return 0;
+    int rc = look(scan, place, RECORD_HEADER_BYTES, &bytes);
+    if (rc < 0)
+        return rc;
+    return record_header_decode(bytes, scan->seed, header) && place + record_total_bytes(header) <= scan->bytes;
+}
+
+int block_scan_payload(struct block_scan *scan, uint64_t place, const struct record_header *header)
+{
+    uint64_t at = place + RECORD_HEADER_BYTES;
+    uint64_t left = (uint64_t)header->extension_words * 8 + header->payload_bytes;
+    uint32_t crc = 0;
+    while (left > 0) {
+        const uint8_t *bytes;
+        size_t part = (size_t)min_u64(left, BLOCK_SCAN_WINDOW);
+        int rc = look(scan, at, part, &bytes);
+        if (rc < 0)
+            return rc;
+        crc = crc32c(crc, bytes, part);
+        at += part;
+        left -= part;
+    }
+    return crc == header->payload_crc;
+}
+
+int block_scan_search(struct block_scan *scan, uint64_t place, uint32_t least_index, uint64_t *found,
+                      struct record_header *header)
+{
+    for (place = round_up(place, RECORD_ALIGNMENT); place + RECORD_HEADER_BYTES <= scan->bytes; place += RECORD_ALIGNMENT) {
+        const uint8_t *bytes;
+        int rc = look(scan, place, RECORD_HEADER_BYTES, &bytes);
+        if (rc < 0)
+            return rc;
+        if (!record_header_plausible(bytes))
+            continue;
+        /* A header can look valid inside a payload only if somebody knew the block's salt; the whole record must hold. */
+        rc = block_scan_header(scan, place, header);
+        if (rc > 0 && header->index >= least_index)
+            rc = block_scan_payload(scan, place, header);
+        else if (rc > 0)
+            rc = 0;
+        if (rc < 0)
+            return rc;
+        if (rc > 0) {
+            *found = place;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int block_scan_is_zero(struct block_scan *scan, uint64_t place)
+{
+    while (place < scan->bytes) {
+        uint64_t data;
+        int rc = scan->file->ops->next_data(scan->file, scan->segment_offset + place, &data);
+        if (rc == -ENXIO)
+            return 1;
+        if (rc < 0)
+            return rc;
+        place = max_u64(place, data - min_u64(data, scan->segment_offset));
+        if (place >= scan->bytes)
+            return 1;
+        const uint8_t *bytes;
+        size_t part = (size_t)min_u64(scan->bytes - place, BLOCK_SCAN_WINDOW);
+        rc = look(scan, place, part, &bytes);
+        if (rc < 0)
+            return rc;
+        if (!bytes_are_zero(bytes, part))
+            return 0;
+        place += part;
+    }
+    return 1;
+}
+
+int block_scan_looks_lost(struct block_scan *scan, uint64_t from, uint64_t to)
+{
+    uint64_t run = 0;
+    to = min_u64(to, scan->bytes);
+    for (uint64_t place = from; place < to;) {
+        const uint8_t *bytes;
+        size_t part = (size_t)min_u64(to - place, SECTOR_BYTES - (scan->segment_offset + place) % SECTOR_BYTES);
+        int rc = look(scan, place, part, &bytes);
+        if (rc < 0)
+            return rc;
+        for (size_t i = 0; i < part; i++)
+            run = bytes[i] == 0 ? run + 1 : 0;
+        place += part;
+        if ((scan->segment_offset + place) % SECTOR_BYTES == 0 && run >= LOST_RUN_BYTES)
+            return 1;
+    }
+    return 0;
+}
+
+int block_scan_find_index(const struct block *block, uint32_t index, uint64_t *place)
+{
+    uint8_t *window = malloc(BLOCK_SCAN_WINDOW);
+    if (!window)
+        return -ENOMEM;
+    struct block_scan scan;
+    struct record_header header;
+    block_scan_init(&scan, block->segment->file, block->segment_offset, block->bytes, block->seed, window);
+    uint64_t at = block->first_place;
+    int rc;
+    for (;;) {
+        rc = block_scan_header(&scan, at, &header);
+        if (rc <= 0 || (header.kind == RECORD_ENTRY && header.index == index))
+            break;
+        at += record_total_bytes(&header);
+    }
+    if (rc > 0)
+        *place = at;
+    free(window);
+    return rc > 0 ? 0 : rc < 0 ? rc : -ENOENT;
+}

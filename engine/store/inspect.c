@@ -1,0 +1,510 @@
+/*
+ * inspect.c - every item of a log with a verdict, in the order of the bytes.
+ *
+ * Where each topic ends is decided by recovery's own walk, so that inspection and recovery never differ about what is
+ * torn and what is damaged.
+ */
+#include "store/inspect.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "format/cursor_slot.h"
+#include "format/file_header.h"
+#include "store/block_scan.h"
+#include "store/recovery.h"
+
+#define META_BYTES_MAX ((uint64_t)1 << 32)
+
+struct inspection {
+    struct io *io;
+    struct walrus_log *log; /* only the parts that recovery's steps use */
+    struct recovery recovery;
+    int (*visit)(const struct walrus_item *item, void *context);
+    void *context;
+    struct walrus_inspect_summary summary;
+    bool stopped;
+    uint8_t *window;
+    uint8_t *payload;
+    size_t payload_capacity;
+};
+
+/* One block with what its topic says about it. */
+struct placed_block {
+    const struct found_block *block;
+    struct found_node *node;
+    uint64_t limit; /* sequence at which the topic's next block goes on */
+    bool last;      /* of the living ones */
+    bool first;
+    struct topic_end end;
+};
+
+static void show(struct inspection *inspection, const struct walrus_item *item)
+{
+    struct walrus_inspect_summary *summary = &inspection->summary;
+    uint64_t *counters[] = {
+        [WALRUS_VERDICT_TORN] = &summary->torn,           [WALRUS_VERDICT_UNCOMMITTED] = &summary->uncommitted,
+        [WALRUS_VERDICT_SUPERSEDED] = &summary->superseded, [WALRUS_VERDICT_DAMAGED] = &summary->damaged,
+        [WALRUS_VERDICT_MISSING] = &summary->missing,     [WALRUS_VERDICT_UNKNOWN] = &summary->unknown,
+    };
+    if (item->verdict != WALRUS_VERDICT_OK)
+        (*counters[item->verdict])++;
+    summary->segments += item->kind == WALRUS_ITEM_SEGMENT;
+    summary->blocks += item->kind == WALRUS_ITEM_BLOCK;
+    summary->cursors += item->kind == WALRUS_ITEM_CURSOR;
+    if (item->kind == WALRUS_ITEM_ENTRY && item->verdict == WALRUS_VERDICT_OK) {
+        summary->entries++;
+        summary->payload_bytes += item->payload_bytes;
+    }
+    if (inspection->visit && !inspection->stopped)
+        inspection->stopped = inspection->visit(item, inspection->context) != 0;
+}
+
+__attribute__((format(printf, 2, 3))) static void set_note(struct walrus_item *item, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(item->note, sizeof(item->note), format, args);
+    va_end(args);
+}
+
+/* Reads a small file whole. *bytes is the caller's; NULL and WALRUS_OK when there is no such file. */
+static enum walrus_code read_file(struct inspection *inspection, const char *name, uint8_t **bytes, uint64_t *size,
+                                  struct walrus_error *error)
+{
+    struct io_file *file = NULL;
+    int rc = inspection->io->ops->open(inspection->io, name, IO_READ_ONLY, &file);
+    *bytes = NULL;
+    *size = 0;
+    if (rc == -ENOENT)
+        return WALRUS_OK;
+    if (rc < 0)
+        return error_system(error, rc, "open %s", name);
+    rc = file->ops->size(file, size);
+    if (rc == 0 && *size > META_BYTES_MAX)
+        rc = -EFBIG;
+    uint64_t padded = max_u64(*size, FILE_HEADER_BYTES);
+    *bytes = rc == 0 ? malloc(padded) : NULL;
+    if (rc == 0)
+        rc = *bytes ? io_read_padded(file, *bytes, padded, 0) : -ENOMEM;
+    file->ops->close(file);
+    if (rc < 0) {
+        free(*bytes);
+        *bytes = NULL;
+        return error_system(error, rc, "read %s", name);
+    }
+    return WALRUS_OK;
+}
+
+/* ---- catalogue ---- */
+
+static const char *record_kind_name(enum catalog_record_type type)
+{
+    static const char *const names[] = {
+        [CATALOG_TOPIC_CREATED] = "topic created",         [CATALOG_TOPIC_DELETED] = "topic deleted",
+        [CATALOG_NAMESPACE_CREATED] = "namespace created", [CATALOG_NAMESPACE_REMOVED] = "namespace removed",
+        [CATALOG_CHANGED] = "attributes changed",
+    };
+    return (size_t)type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : NULL;
+}
+
+static void show_catalog_gap(struct inspection *inspection, uint64_t from, uint64_t to, bool more_follows)
+{
+    struct walrus_item item = {.kind = WALRUS_ITEM_GAP, .file = CATALOG_NAME, .file_offset = from, .file_bytes = to - from,
+                               .segment = WALRUS_NOWHERE,
+                               .verdict = more_follows ? WALRUS_VERDICT_DAMAGED : WALRUS_VERDICT_TORN};
+    set_note(&item, "no valid catalogue record");
+    show(inspection, &item);
+}
+
+static enum walrus_code inspect_catalog(struct inspection *inspection, struct walrus_error *error)
+{
+    uint8_t *bytes;
+    uint64_t size;
+    struct file_header header;
+    enum walrus_code code = read_file(inspection, CATALOG_NAME, &bytes, &size, error);
+    if (code != WALRUS_OK)
+        return code;
+    if (!bytes)
+        return error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no log in this directory (no %s)", CATALOG_NAME);
+    enum file_header_verdict verdict = file_header_decode(bytes, FILE_CATALOG, &header);
+    if (verdict != FILE_HEADER_OK) {
+        free(bytes);
+        return verdict == FILE_HEADER_VERSION ? error_set(error, WALRUS_E_VERSION, 0, "%s: made by a newer version", CATALOG_NAME)
+                                              : error_set(error, WALRUS_E_DAMAGED, 0, "%s: damaged file header", CATALOG_NAME);
+    }
+    inspection->log->log_id = header.log_id;
+    uint64_t gap = 0;
+    for (uint64_t at = FILE_HEADER_BYTES; code == WALRUS_OK && at + CATALOG_RECORD_HEADER <= size;) {
+        struct catalog_record record;
+        size_t taken = catalog_record_decode(bytes + at, (size_t)(size - at), header.log_id, &record);
+        if (taken == 0) {
+            gap = gap ? gap : at;
+            at += 8;
+            continue;
+        }
+        if (gap)
+            show_catalog_gap(inspection, gap, at, true);
+        gap = 0;
+        struct walrus_item item = {.kind = WALRUS_ITEM_CATALOG, .file = CATALOG_NAME, .file_offset = at, .file_bytes = taken,
+                                   .segment = WALRUS_NOWHERE, .topic_id = record.node_id,
+                                   .topic_name = record.name[0] ? record.name : NULL, .time_ns = record.time_ns,
+                                   .sequence = record.number};
+        const char *kind = record_kind_name(record.type);
+        item.verdict = kind ? WALRUS_VERDICT_OK : WALRUS_VERDICT_UNKNOWN;
+        set_note(&item, "%s", kind ? kind : "record of an unknown type");
+        show(inspection, &item);
+        code = recovery_take_record(&record, &inspection->recovery, error);
+        at += taken;
+    }
+    if (gap && !bytes_are_zero(bytes + gap, (size_t)(size - gap)))
+        show_catalog_gap(inspection, gap, size, false);
+    free(bytes);
+    return code;
+}
+
+/* ---- cursors ---- */
+
+static const char *topic_name_of(struct inspection *inspection, uint64_t id, bool *deleted)
+{
+    struct found_node *node;
+    HASH_FIND(hh, inspection->recovery.nodes, &id, sizeof(id), node);
+    *deleted = !node || node->deleted;
+    return node && node->record.name[0] ? node->record.name : NULL;
+}
+
+static enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_error *error)
+{
+    uint8_t *bytes;
+    uint64_t size;
+    enum walrus_code code = read_file(inspection, CURSOR_FILE_NAME, &bytes, &size, error);
+    if (code != WALRUS_OK || !bytes)
+        return code;
+    uint64_t log_id = inspection->log->log_id;
+    for (uint64_t slot = 0; CURSOR_FILE_FIRST_SLOT + (slot + 1) * CURSOR_SLOT_BYTES <= size; slot++) {
+        uint64_t place = CURSOR_FILE_FIRST_SLOT + slot * CURSOR_SLOT_BYTES;
+        struct cursor_record best = {0};
+        int valid = 0;
+        bool deleted, broken = false;
+        for (unsigned copy = 0; copy < 2; copy++) {
+            struct cursor_record record;
+            const uint8_t *at = bytes + place + copy * CURSOR_COPY_BYTES;
+            if (cursor_copy_decode(at, log_id, slot, &record)) {
+                valid++;
+                best = record.generation >= best.generation ? record : best;
+            } else {
+                broken = broken || !bytes_are_zero(at, CURSOR_COPY_BYTES);
+            }
+        }
+        if (valid == 0 && !broken)
+            continue;
+        const char *name = topic_name_of(inspection, best.topic_id, &deleted);
+        if (valid > 0 && deleted)
+            continue; /* free */
+        struct walrus_item item = {.kind = WALRUS_ITEM_CURSOR, .file = CURSOR_FILE_NAME, .file_offset = place,
+                                   .file_bytes = CURSOR_SLOT_BYTES, .segment = WALRUS_NOWHERE, .topic_id = best.topic_id,
+                                   .topic_name = name, .sequence = best.sequence, .offset = best.offset,
+                                   .time_ns = best.time_ns};
+        if (valid == 0) {
+            item.verdict = WALRUS_VERDICT_DAMAGED;
+            set_note(&item, "neither copy of the cursor is valid");
+        } else if (broken) {
+            item.verdict = WALRUS_VERDICT_TORN;
+            set_note(&item, "one copy is not valid; generation %" PRIu64 " counts", best.generation);
+        } else {
+            set_note(&item, "group %s, generation %" PRIu64, best.group_id == 0 ? "default" : "?", best.generation);
+        }
+        show(inspection, &item);
+    }
+    free(bytes);
+    return WALRUS_OK;
+}
+
+/* ---- blocks and records ---- */
+
+static void show_gap(struct inspection *inspection, const struct placed_block *placed, const char *file, uint64_t place,
+                     uint64_t bytes, uint64_t sequence, enum walrus_verdict verdict, const char *note)
+{
+    const struct found_block *block = placed->block;
+    struct walrus_item item = {.kind = WALRUS_ITEM_GAP, .verdict = verdict, .file = file,
+                               .file_offset = block->segment_offset + place, .file_bytes = bytes,
+                               .segment = block->segment->id, .topic_id = placed->node->id,
+                               .topic_name = placed->node->record.name, .block_index = block->index, .sequence = sequence};
+    set_note(&item, "%s", note);
+    show(inspection, &item);
+}
+
+static enum walrus_verdict verdict_of_entry(const struct placed_block *placed, uint64_t sequence)
+{
+    if (placed->block->superseded || sequence >= placed->limit)
+        return WALRUS_VERDICT_SUPERSEDED;
+    if (sequence < placed->end.sequence)
+        return WALRUS_VERDICT_OK;
+    return placed->end.batch_uncommitted ? WALRUS_VERDICT_UNCOMMITTED : WALRUS_VERDICT_TORN;
+}
+
+static int load_payload(struct inspection *inspection, struct block_scan *scan, uint64_t place,
+                        const struct record_header *header)
+{
+    if (inspection->payload_capacity < header->payload_bytes + 1u) {
+        uint8_t *grown = realloc(inspection->payload, header->payload_bytes + 1u);
+        if (!grown)
+            return -ENOMEM;
+        inspection->payload = grown;
+        inspection->payload_capacity = header->payload_bytes + 1u;
+    }
+    return block_scan_copy(scan, place + RECORD_HEADER_BYTES + (uint64_t)header->extension_words * 8, inspection->payload,
+                           header->payload_bytes);
+}
+
+static int show_record(struct inspection *inspection, const struct placed_block *placed, const char *file,
+                       struct block_scan *scan, uint64_t place, const struct record_header *header)
+{
+    const struct found_block *block = placed->block;
+    bool is_entry = header->kind == RECORD_ENTRY;
+    uint64_t sequence = block->first_sequence + header->index;
+    struct walrus_item item = {
+        .kind = is_entry ? WALRUS_ITEM_ENTRY : WALRUS_ITEM_MARK,
+        .file = file,
+        .file_offset = block->segment_offset + place,
+        .file_bytes = record_total_bytes(header),
+        .segment = block->segment->id,
+        .topic_id = placed->node->id,
+        .topic_name = placed->node->record.name,
+        .block_index = block->index,
+        .sequence = sequence,
+        .offset = block->first_offset + header->stream_offset,
+        .time_ns = header->time_ns,
+        .payload_bytes = is_entry ? header->payload_bytes : 0,
+        .in_batch = is_entry && (header->flags & RECORD_IN_BATCH),
+    };
+    item.verdict = is_entry ? verdict_of_entry(placed, sequence) : WALRUS_VERDICT_OK;
+    if (!is_entry)
+        set_note(&item, "%s", header->kind == RECORD_BATCH_COMMIT ? "batch commit" : "durable up to here");
+    else if (item.verdict == WALRUS_VERDICT_SUPERSEDED)
+        set_note(&item, "failed append; a later block has this sequence");
+    else if (item.verdict == WALRUS_VERDICT_UNCOMMITTED)
+        set_note(&item, "batch without its commit mark");
+    else if (item.verdict == WALRUS_VERDICT_TORN)
+        set_note(&item, "behind a torn tail");
+    if (is_entry && inspection->visit) {
+        int rc = load_payload(inspection, scan, place, header);
+        if (rc < 0)
+            return rc;
+        item.payload = inspection->payload;
+    }
+    show(inspection, &item);
+    return 0;
+}
+
+/* Bytes where a record should begin. Returns 1 with the place to go on at, 0 at the end of what is in the block, or an errno. */
+static int inspect_gap(struct inspection *inspection, const struct placed_block *placed, const char *file,
+                       struct block_scan *scan, uint64_t sequence, uint64_t *place)
+{
+    struct record_header header;
+    uint64_t next = 0, from = *place;
+    uint64_t end_sequence = min_u64(placed->limit, placed->end.sequence);
+    int found = block_scan_search(scan, from + RECORD_ALIGNMENT, 0, &next, &header);
+    if (found < 0)
+        return found;
+    uint64_t to = found > 0 ? next : scan->bytes;
+    if (placed->block->superseded || sequence >= end_sequence) {
+        int zero = found > 0 ? 0 : block_scan_is_zero(scan, from);
+        if (zero < 0)
+            return zero;
+        if (!zero && !placed->block->superseded)
+            show_gap(inspection, placed, file, from, to - from, sequence,
+                     sequence >= placed->limit ? WALRUS_VERDICT_SUPERSEDED : WALRUS_VERDICT_TORN,
+                     "no valid record: an unfinished write");
+    } else {
+        char note[120];
+        uint64_t upto = found > 0 ? placed->block->first_sequence + header.index : end_sequence;
+        snprintf(note, sizeof(note), "entries %" PRIu64 " to %" PRIu64 " are damaged", sequence, upto > 0 ? upto - 1 : 0);
+        show_gap(inspection, placed, file, from, to - from, sequence, WALRUS_VERDICT_DAMAGED, note);
+    }
+    *place = next;
+    return found > 0;
+}
+
+static int inspect_records(struct inspection *inspection, const struct placed_block *placed, const char *file)
+{
+    const struct found_block *block = placed->block;
+    struct block_scan scan;
+    struct record_header header;
+    uint64_t place = block->first_place;
+    uint64_t sequence = block->first_sequence;
+    block_scan_init(&scan, block->segment->file, block->segment_offset, block->bytes, block->seed, inspection->window);
+    while (!inspection->stopped) {
+        int rc = block_scan_header(&scan, place, &header);
+        if (rc > 0)
+            rc = block_scan_payload(&scan, place, &header);
+        if (rc > 0 && block->first_sequence + header.index != sequence)
+            rc = 0;
+        if (rc < 0)
+            return rc;
+        if (rc == 0) {
+            rc = inspect_gap(inspection, placed, file, &scan, sequence, &place);
+            if (rc <= 0)
+                return rc;
+            rc = block_scan_header(&scan, place, &header);
+            if (rc < 0)
+                return rc;
+            sequence = block->first_sequence + header.index;
+        }
+        rc = show_record(inspection, placed, file, &scan, place, &header);
+        if (rc < 0)
+            return rc;
+        sequence += header.kind == RECORD_ENTRY;
+        place += record_total_bytes(&header);
+    }
+    return 0;
+}
+
+static enum walrus_code inspect_block(struct inspection *inspection, const struct placed_block *placed, const char *file,
+                                      struct walrus_error *error)
+{
+    const struct found_block *block = placed->block;
+    struct walrus_item item = {.kind = WALRUS_ITEM_BLOCK, .file = file, .file_offset = block->segment_offset,
+                               .file_bytes = block->bytes, .segment = block->segment->id, .topic_id = placed->node->id,
+                               .topic_name = placed->node->record.name, .block_index = block->index,
+                               .sequence = block->first_sequence, .offset = block->first_offset};
+    bool deleted = placed->node->deleted;
+    item.verdict = deleted || block->superseded ? WALRUS_VERDICT_SUPERSEDED : WALRUS_VERDICT_OK;
+    set_note(&item, "%s", deleted ? "of a deleted topic, not freed yet" : block->superseded ? "given up" : "");
+    show(inspection, &item);
+    if (placed->first && block->first_sequence > 0)
+        show_gap(inspection, placed, file, 0, 0, 0, WALRUS_VERDICT_MISSING, "the blocks before this one are missing");
+    int rc = deleted ? 0 : inspect_records(inspection, placed, file);
+    return rc < 0 ? error_system(error, rc, "read %s", file) : WALRUS_OK;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct placed_block *x = a, *y = b;
+    if (x->block->segment->id != y->block->segment->id)
+        return x->block->segment->id < y->block->segment->id ? -1 : 1;
+    return (x->block->segment_offset > y->block->segment_offset) - (x->block->segment_offset < y->block->segment_offset);
+}
+
+/* Decides each topic's end and lists all blocks with what that means for them. */
+static enum walrus_code place_blocks(struct inspection *inspection, struct placed_block *placed, size_t *count,
+                                     struct walrus_error *error)
+{
+    struct found_node *node, *next;
+    HASH_ITER(hh, inspection->recovery.nodes, node, next)
+    {
+        size_t all = node->block_count, living = 0;
+        struct topic_end end = {0};
+        if (node->is_topic && !node->deleted)
+            inspection->summary.topics++;
+        if (all == 0)
+            continue;
+        uint8_t framing = node->record.framing <= WALRUS_FRAMING_NUL ? node->record.framing : 0;
+        node->topic = topic_create(inspection->log, node->id, node->record.name, (enum walrus_framing)framing);
+        if (!node->topic)
+            return error_set(error, WALRUS_E_NO_MEMORY, 0, "inspection: out of memory");
+        enum walrus_code code =
+            node->deleted ? WALRUS_OK : recovery_find_end(&inspection->recovery, node, &living, &end, error);
+        if (code != WALRUS_OK)
+            return code;
+        for (size_t i = 0; i < all; i++)
+            placed[(*count)++] = (struct placed_block){
+                .block = &node->blocks[i],
+                .node = node,
+                .limit = i + 1 < living ? node->blocks[i + 1].first_sequence : UINT64_MAX,
+                .first = i == 0,
+                .last = i + 1 == living,
+                .end = end,
+            };
+    }
+    return WALRUS_OK;
+}
+
+static enum walrus_code inspect_segments(struct inspection *inspection, struct walrus_error *error)
+{
+    struct segment_set *segments = &inspection->log->segments;
+    enum walrus_code code = recovery_find_blocks(&inspection->recovery, error);
+    if (code != WALRUS_OK)
+        return code;
+    size_t total = 0, count = 0;
+    struct found_node *node, *next;
+    HASH_ITER(hh, inspection->recovery.nodes, node, next)
+    {
+        total += node->block_count;
+    }
+    struct placed_block *placed = calloc(total + 1, sizeof(*placed));
+    if (!placed)
+        return error_set(error, WALRUS_E_NO_MEMORY, 0, "inspection: out of memory");
+    code = place_blocks(inspection, placed, &count, error);
+    qsort(placed, count, sizeof(*placed), by_place);
+    size_t at = 0;
+    for (size_t i = 0; code == WALRUS_OK && i < segments->count && !inspection->stopped; i++) {
+        struct segment *segment = segments->segments[i];
+        char file[SEGMENT_NAME_BYTES];
+        segment_name(segment->id, file);
+        struct walrus_item item = {.kind = WALRUS_ITEM_SEGMENT, .file = file, .segment = segment->id};
+        (void)segment->file->ops->size(segment->file, &item.file_bytes);
+        if (segment->closed) {
+            item.verdict = WALRUS_VERDICT_DAMAGED;
+            set_note(&item, "its file header, or what stands behind its last block, is not what it should be");
+        }
+        show(inspection, &item);
+        for (; code == WALRUS_OK && at < count && placed[at].block->segment == segment && !inspection->stopped; at++)
+            code = inspect_block(inspection, &placed[at], file, error);
+    }
+    free(placed);
+    return code;
+}
+
+static enum walrus_code run(struct inspection *inspection, struct walrus_error *error)
+{
+    enum walrus_code code = inspect_catalog(inspection, error);
+    if (code == WALRUS_OK)
+        code = inspect_cursors(inspection, error);
+    return code == WALRUS_OK ? inspect_segments(inspection, error) : code;
+}
+
+enum walrus_code inspect_on(struct io *io, unsigned flags, int (*visit)(const struct walrus_item *item, void *context),
+                            void *context, struct walrus_inspect_summary *summary, struct walrus_error *error)
+{
+    char holder[128] = "";
+    int rc = flags & WALRUS_INSPECT_UNLOCKED ? 0 : io->ops->lock(io, 0, holder, sizeof(holder));
+    if (rc < 0)
+        return holder[0] ? error_set(error, WALRUS_E_BUSY, 0, "held by %s", holder) : error_system(error, rc, "lock");
+
+    struct inspection inspection = {.io = io, .visit = visit, .context = context};
+    inspection.log = calloc(1, sizeof(*inspection.log));
+    inspection.window = malloc(BLOCK_SCAN_WINDOW);
+    inspection.recovery = (struct recovery){.log = inspection.log, .read_only = true, .window = malloc(BLOCK_SCAN_WINDOW)};
+    enum walrus_code code = WALRUS_OK;
+    if (!inspection.log || !inspection.window || !inspection.recovery.window) {
+        code = error_set(error, WALRUS_E_NO_MEMORY, 0, "inspection: out of memory");
+    } else {
+        inspection.log->io = io;
+        segment_set_init(&inspection.log->segments, io, UINT64_MAX, &inspection.log->syncs, &inspection.log->sync_failures);
+        code = run(&inspection, error);
+        struct found_node *node, *next;
+        HASH_ITER(hh, inspection.recovery.nodes, node, next)
+        {
+            HASH_DEL(inspection.recovery.nodes, node);
+            if (node->topic)
+                topic_release(node->topic);
+            free(node->blocks);
+            free(node);
+        }
+        segment_set_fini(&inspection.log->segments);
+    }
+    free(inspection.payload);
+    free(inspection.recovery.window);
+    free(inspection.window);
+    free(inspection.log);
+    if (code == WALRUS_OK && summary)
+        *summary = inspection.summary;
+    return code;
+}

@@ -1,0 +1,248 @@
+#include "store/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "format/record_header.h"
+#include "store/cursor.h"
+#include "store/recovery.h"
+#include "store/sync.h"
+
+#define SPARE_BUFFER_MAX ((size_t)4 << 20)
+#define SPARE_BUFFER_MIN ((size_t)256 << 10)
+#define BUFFER_PREFIX 64u /* the capacity, and what follows stays aligned to a cache line */
+
+/* ---- buffers ---- */
+
+void *log_take_buffer(struct walrus_log *log, size_t size, size_t *capacity)
+{
+    for (size_t i = 0; i < LOG_SPARE_BUFFERS; i++) {
+        uint8_t *spare = atomic_exchange(&log->spare_buffers[i], NULL);
+        if (!spare)
+            continue;
+        size_t have;
+        memcpy(&have, spare, sizeof(have));
+        if (have >= size) {
+            *capacity = have;
+            return spare + BUFFER_PREFIX;
+        }
+        free(spare);
+    }
+    size = size < SPARE_BUFFER_MIN ? SPARE_BUFFER_MIN : size;
+    uint8_t *made = malloc(BUFFER_PREFIX + size);
+    if (!made)
+        return NULL;
+    memcpy(made, &size, sizeof(size));
+    *capacity = size;
+    return made + BUFFER_PREFIX;
+}
+
+void log_give_buffer(struct walrus_log *log, void *buffer)
+{
+    uint8_t *spare = (uint8_t *)buffer - BUFFER_PREFIX;
+    size_t have;
+    memcpy(&have, spare, sizeof(have));
+    for (size_t i = 0; i < LOG_SPARE_BUFFERS && have <= SPARE_BUFFER_MAX; i++) {
+        void *none = NULL;
+        if (atomic_compare_exchange_strong(&log->spare_buffers[i], &none, spare))
+            return;
+    }
+    free(spare);
+}
+
+/* ---- open ---- */
+
+static void look_for(const char *name, void *context)
+{
+    bool *found = context;
+    uint64_t id;
+    if (strcmp(name, CATALOG_NAME) == 0)
+        found[0] = true;
+    else if (segment_name_parse(name, &id) || strcmp(name, CURSOR_FILE_NAME) == 0)
+        found[1] = true;
+}
+
+/* Makes an empty log where there is none. A directory with data but no catalogue is not "none". */
+static enum walrus_code ready_directory(struct io *io, bool create, struct walrus_error *error)
+{
+    bool found[2] = {false, false};
+    int rc = io->ops->list(io, look_for, found);
+    if (rc < 0)
+        return error_system(error, rc, "list the log's directory");
+    if (found[0])
+        return WALRUS_OK;
+    if (found[1])
+        return error_set(error, WALRUS_E_DAMAGED, 0, "%s is missing though there are segment files: nothing was touched",
+                         CATALOG_NAME);
+    if (!create)
+        return error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no log in this directory");
+    return catalog_create(io, random_id(), error);
+}
+
+static void free_log(struct walrus_log *log)
+{
+    for (size_t i = 0; i < LOG_SPARE_BUFFERS; i++)
+        free(atomic_load(&log->spare_buffers[i]));
+    log->io->ops->destroy(log->io);
+    free(log);
+}
+
+/* Releases what recovery or use has opened; the flusher is not running. */
+static void release_parts(struct walrus_log *log)
+{
+    topic_table_fini(&log->names);
+    segment_set_fini(&log->segments);
+    if (log->catalog.file)
+        catalog_close(&log->catalog);
+    if (log->cursors.io)
+        cursor_file_fini(&log->cursors);
+}
+
+enum walrus_code log_open_on(struct io *io, const struct walrus_options *options, struct walrus_log **log,
+                             struct walrus_error *error)
+{
+    char holder[128] = "";
+    struct walrus_log *made = calloc(1, sizeof(*made));
+    if (!made) {
+        io->ops->destroy(io);
+        return error_set(error, WALRUS_E_NO_MEMORY, 0, "log: out of memory");
+    }
+    made->io = io;
+    made->options = *options;
+    made->options.data_dir = made->options.instance_key = NULL;
+    int rc = io->ops->lock(io, options->lock_wait_ms, holder, sizeof(holder));
+    if (rc < 0) {
+        enum walrus_code code = holder[0] ? error_set(error, WALRUS_E_BUSY, 0, "held by %s", holder)
+                                          : error_system(error, rc, "lock");
+        free_log(made);
+        return code;
+    }
+    enum walrus_code code = ready_directory(io, options->create, error);
+    if (code == WALRUS_OK)
+        code = topic_table_init(&made->names, error);
+    if (code != WALRUS_OK) {
+        free_log(made);
+        return code;
+    }
+    segment_set_init(&made->segments, io, options->segment_bytes, &made->syncs, &made->sync_failures);
+    code = recovery_run(made, error);
+    if (code == WALRUS_OK) {
+        rc = flusher_start(&made->flusher, made);
+        if (rc < 0) {
+            code = error_system(error, rc, "start a thread");
+            flusher_stop(&made->flusher);
+        }
+    }
+    if (code != WALRUS_OK) {
+        release_parts(made);
+        free_log(made);
+        return code;
+    }
+    *log = made;
+    return WALRUS_OK;
+}
+
+/* ---- sync and close ---- */
+
+enum walrus_code log_sync(struct walrus_log *log, struct walrus_error *error)
+{
+    uint64_t ticket = atomic_load(&log->catalog.sync.written);
+    enum walrus_code code = catalog_wait(&log->catalog, ticket, error);
+    return code == WALRUS_OK ? segment_set_sync(&log->segments, error) : code;
+}
+
+/* Says at the end of a topic that all before is durable: what a later open finds broken below it is damage, not a torn tail. */
+static enum walrus_code mark_durable(struct walrus_topic *topic, void *context, struct walrus_error *error)
+{
+    bool *marked = context;
+    struct block *tail = topic->tail;
+    if (!topic->appended || !tail || atomic_load(&topic->refuses) || atomic_load(&tail->segment->sync.failed))
+        return WALRUS_OK;
+    struct record_header header = {
+        .index = (uint32_t)(topic->next_sequence - tail->first_sequence),
+        .stream_offset = (uint32_t)(topic->next_offset - tail->first_offset),
+        .kind = RECORD_DURABLE_MARK,
+        .time_ns = clock_realtime_ns(),
+    };
+    uint8_t bytes[RECORD_HEADER_BYTES];
+    /* The reserve at a block's end has room for one; a log opened and closed often may fill it, and then goes without. */
+    if (topic->tail_place + RECORD_HEADER_BYTES > tail->bytes)
+        return WALRUS_OK;
+    record_header_encode(&header, tail->seed, bytes);
+    int rc = io_full_write_bytes(tail->segment->file, bytes, sizeof(bytes), tail->segment_offset + topic->tail_place);
+    if (rc < 0)
+        return error_system(error, rc, "mark the end of '%s'", topic->name);
+    sync_point_note_write(&tail->segment->sync);
+    *marked = true;
+    return WALRUS_OK;
+}
+
+static enum walrus_code persist_cursor(struct walrus_topic *topic, void *context, struct walrus_error *error)
+{
+    (void)context;
+    return topic->cursor ? cursor_persist(topic->cursor, error) : WALRUS_OK;
+}
+
+enum walrus_code log_close(struct walrus_log *log, struct walrus_error *error)
+{
+    bool marked = false;
+    flusher_stop(&log->flusher);
+    enum walrus_code code = log_sync(log, error);
+    if (code == WALRUS_OK)
+        code = topic_table_each(&log->names, mark_durable, &marked, error);
+    if (code == WALRUS_OK && marked)
+        code = log_sync(log, error);
+    struct walrus_error second;
+    enum walrus_code cursors = topic_table_each(&log->names, persist_cursor, NULL, code == WALRUS_OK ? error : &second);
+    code = code == WALRUS_OK ? cursors : code;
+    release_parts(log);
+    free_log(log);
+    return error_prefix(error, code, "close the log");
+}
+
+/* ---- information ---- */
+
+static enum walrus_code add_topic(struct walrus_topic *topic, void *context, struct walrus_error *error)
+{
+    struct walrus_log_info *info = context;
+    (void)error;
+    pthread_mutex_lock(&topic->lock);
+    info->block_count += topic->block_count;
+    for (size_t i = 0; i < topic->block_count; i++)
+        info->block_bytes += topic->blocks[i]->bytes;
+    info->appended_entries += topic->visible_sequence - topic->recovered_sequence;
+    pthread_mutex_unlock(&topic->lock);
+    return WALRUS_OK;
+}
+
+void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
+{
+    memset(info, 0, sizeof(*info));
+    (void)topic_table_each(&log->names, add_topic, info, NULL);
+    pthread_mutex_lock(&log->names.lock);
+    info->topic_count = log->names.topic_count;
+    info->namespace_count = log->names.namespace_count;
+    pthread_mutex_unlock(&log->names.lock);
+    pthread_mutex_lock(&log->segments.lock);
+    for (size_t i = 0; i < log->segments.count; i++)
+        info->segment_count += !log->segments.segments[i]->removed;
+    pthread_mutex_unlock(&log->segments.lock);
+    info->sync = log->options.sync;
+    info->consistency = log->options.consistency;
+    info->io_uring_active = log->io->uring_active;
+    snprintf(info->io_uring_reason, sizeof(info->io_uring_reason), "%s", log->io->uring_reason);
+    info->batches = atomic_load(&log->batches);
+    info->syncs = atomic_load(&log->syncs);
+    info->sync_failures = atomic_load(&log->sync_failures);
+    info->checkpoints = atomic_load(&log->checkpoints);
+    info->recovered_torn_tails = log->findings.torn_tails;
+    info->recovered_batches_dropped = log->findings.batches_dropped;
+    info->recovered_damages = log->findings.damages;
+    info->recovered_adopted = log->findings.adopted;
+    snprintf(info->recovery_note, sizeof(info->recovery_note), "%s", log->findings.note);
+}

@@ -1,0 +1,67 @@
+/*
+ * log.h - an open log: what it is made of, and how it is opened on any I/O backend.
+ */
+#ifndef WALRUS_STORE_LOG_H
+#define WALRUS_STORE_LOG_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <walrus/walrus.h>
+
+#include "io/io.h"
+#include "store/catalog.h"
+#include "store/cursor_file.h"
+#include "store/flusher.h"
+#include "store/segment_set.h"
+#include "store/topic_table.h"
+
+#define LOG_SPARE_BUFFERS 8
+
+/* What recovery met; fixed after the open. */
+struct recovery_findings {
+    uint64_t torn_tails;
+    uint64_t batches_dropped;
+    uint64_t damages;
+    uint64_t adopted;
+    char note[200]; /* the first finding */
+};
+
+struct walrus_log {
+    struct io *io;
+    struct walrus_options options; /* strings are not kept */
+    uint64_t log_id;
+    struct catalog catalog;
+    struct segment_set segments;
+    struct cursor_file cursors;
+    struct topic_table names;
+    struct flusher flusher;
+    struct recovery_findings findings;
+    _Atomic uint64_t batches;
+    _Atomic uint64_t syncs;
+    _Atomic uint64_t sync_failures;
+    _Atomic uint64_t checkpoints;
+    _Atomic(void *) spare_buffers[LOG_SPARE_BUFFERS]; /* staging areas kept from call to call */
+};
+
+/*
+ * Opens a log on `io`, of which the log becomes the owner, also on failure. `options` were checked; options->create
+ * makes the log when the directory has none.
+ */
+enum walrus_code log_open_on(struct io *io, const struct walrus_options *options, struct walrus_log **log,
+                             struct walrus_error *error);
+
+/* Makes everything durable, marks the topics' ends, frees all. The first failure is reported, the rest is done all the same. */
+enum walrus_code log_close(struct walrus_log *log, struct walrus_error *error);
+
+/* walrus_sync() */
+enum walrus_code log_sync(struct walrus_log *log, struct walrus_error *error);
+
+void log_fill_info(struct walrus_log *log, struct walrus_log_info *info);
+
+/* At least `size` bytes (*capacity says); NULL when out of memory. Given back with log_give_buffer(). */
+void *log_take_buffer(struct walrus_log *log, size_t size, size_t *capacity);
+void log_give_buffer(struct walrus_log *log, void *buffer);
+
+#endif

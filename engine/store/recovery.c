@@ -1,0 +1,265 @@
+#include "store/recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "format/name.h"
+#include "store/block_scan.h"
+#include "store/cursor.h"
+
+/* The catalogue is rewritten when so many of its records say nothing any more. */
+#define REWRITE_DEAD_MIN 1024u
+
+static enum walrus_code no_memory(struct walrus_error *error)
+{
+    return error_set(error, WALRUS_E_NO_MEMORY, 0, "recovery: out of memory");
+}
+
+void recovery_note(struct recovery *recovery, uint64_t *counter, const char *format, ...)
+{
+    (*counter)++;
+    char *note = recovery->log->findings.note;
+    if (note[0] != '\0')
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(note, sizeof(recovery->log->findings.note), format, args);
+    va_end(args);
+}
+
+struct found_node *recovery_node(struct recovery *recovery, uint64_t id)
+{
+    struct found_node *node;
+    HASH_FIND(hh, recovery->nodes, &id, sizeof(id), node);
+    if (!node && (node = calloc(1, sizeof(*node)))) {
+        node->id = id;
+        HASH_ADD(hh, recovery->nodes, id, sizeof(id), node);
+        recovery->highest_id = max_u64(recovery->highest_id, id);
+    }
+    return node;
+}
+
+/* ---- 1. catalogue ---- */
+
+enum walrus_code recovery_take_record(const struct catalog_record *record, void *context, struct walrus_error *error)
+{
+    struct recovery *recovery = context;
+    recovery->record_count++;
+    if (record->node_id == ROOT_NODE_ID) {
+        if (record->type == CATALOG_CHANGED) {
+            recovery->root = (struct walrus_attributes){record->mode, record->uid, record->gid};
+            recovery->root_changed = true;
+        }
+        return WALRUS_OK;
+    }
+    if (record->node_id == 0)
+        return WALRUS_OK;
+    struct found_node *node = recovery_node(recovery, record->node_id);
+    if (!node)
+        return no_memory(error);
+    node->in_catalog = true;
+    switch (record->type) {
+    case CATALOG_TOPIC_CREATED:
+    case CATALOG_NAMESPACE_CREATED:
+        if (name_check(record->name) != NAME_OK) {
+            recovery_note(recovery, &recovery->log->findings.damages, "catalogue: record %" PRIu64 " has no valid name",
+                          record->number);
+            break;
+        }
+        node->is_topic = record->type == CATALOG_TOPIC_CREATED;
+        node->has_created = true;
+        node->record = *record;
+        break;
+    case CATALOG_TOPIC_DELETED:
+    case CATALOG_NAMESPACE_REMOVED:
+        node->is_topic = record->type == CATALOG_TOPIC_DELETED;
+        node->deleted = true;
+        recovery->dead_records += 2;
+        break;
+    case CATALOG_CHANGED:
+        node->record.mode = record->mode;
+        node->record.uid = record->uid;
+        node->record.gid = record->gid;
+        node->record.sync_mode = record->sync_mode;
+        node->record.sync_interval_ms = record->sync_interval_ms;
+        recovery->dead_records++;
+        break;
+    default:
+        break;
+    }
+    return WALRUS_OK;
+}
+
+/* ---- 3. topics ---- */
+
+static enum walrus_code make_namespaces(struct recovery *recovery, struct walrus_error *error)
+{
+    struct found_node *node, *next;
+    HASH_ITER(hh, recovery->nodes, node, next)
+    {
+        if (node->is_topic || node->deleted || !node->has_created)
+            continue;
+        struct walrus_attributes attributes = {node->record.mode, node->record.uid, node->record.gid};
+        bool added;
+        enum walrus_code code = topic_table_insert_namespace(&recovery->log->names, node->record.name, node->id, &attributes,
+                                                             node->record.time_ns, &added, error);
+        if (code != WALRUS_OK)
+            return code;
+    }
+    return WALRUS_OK;
+}
+
+static enum walrus_code make_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error)
+{
+    struct walrus_log *log = recovery->log;
+    uint8_t framing = node->record.framing <= WALRUS_FRAMING_NUL ? node->record.framing : 0;
+    struct walrus_topic *topic = topic_create(log, node->id, node->record.name, (enum walrus_framing)framing);
+    if (!topic)
+        return no_memory(error);
+    topic->attributes = (struct walrus_attributes){node->record.mode, node->record.uid, node->record.gid};
+    if (node->record.sync_mode <= WALRUS_SYNC_NONE)
+        topic->sync = (struct walrus_sync_policy){node->record.sync_mode, node->record.sync_interval_ms};
+    topic->created_ns = node->record.time_ns;
+    node->topic = topic;
+    enum walrus_code code = recovery_topic(recovery, node, error);
+    bool added = false;
+    if (code == WALRUS_OK)
+        code = topic_table_insert_topic(&log->names, topic, &added, error);
+    if (code != WALRUS_OK || !added) {
+        node->topic = NULL;
+        topic_release(topic); /* not marked deleted: its blocks stay where they are */
+        if (code == WALRUS_OK)
+            recovery_note(recovery, &log->findings.damages, "two topics are named '%s'; number %" PRIu64 " is left aside",
+                          node->record.name, node->id);
+    }
+    return code;
+}
+
+/* Blocks of a topic whose deletion is durable, which a crash kept from being freed. */
+static void free_deleted(struct recovery *recovery, struct found_node *node)
+{
+    for (size_t i = 0; i < node->block_count; i++)
+        segment_set_release(&recovery->log->segments, node->blocks[i].segment, node->blocks[i].segment_offset,
+                            node->blocks[i].bytes);
+}
+
+static enum walrus_code make_topics(struct recovery *recovery, bool *adopted, struct walrus_error *error)
+{
+    struct found_node *node, *next;
+    enum walrus_code code = make_namespaces(recovery, error);
+    HASH_ITER(hh, recovery->nodes, node, next)
+    {
+        if (code != WALRUS_OK)
+            break;
+        if (node->deleted) {
+            free_deleted(recovery, node);
+            continue;
+        }
+        if (!node->is_topic || node->record.name[0] == '\0')
+            continue;
+        if (!node->has_created) {
+            /* The blocks survived a crash that the catalogue's record did not: the topic is there, so it keeps its name. */
+            recovery_note(recovery, &recovery->log->findings.adopted, "topic '%s' was found by its blocks", node->record.name);
+            *adopted = true;
+        }
+        code = make_topic(recovery, node, error);
+    }
+    return code;
+}
+
+/* ---- 4. cursors ---- */
+
+static bool take_cursor(uint64_t slot, const struct cursor_record *record, void *context)
+{
+    struct recovery *recovery = context;
+    struct found_node *node;
+    HASH_FIND(hh, recovery->nodes, &record->topic_id, sizeof(record->topic_id), node);
+    recovery->highest_id = max_u64(recovery->highest_id, record->topic_id);
+    if (!node || !node->topic || record->group_id != 0)
+        return node && node->topic; /* another group's: kept, though not known here */
+    return cursor_restore(node->topic, slot, record->generation, record->sequence, NULL) == WALRUS_OK;
+}
+
+/* ---- all of it ---- */
+
+static enum walrus_code emit_names(struct catalog *into, void *context, struct walrus_error *error)
+{
+    struct recovery *recovery = context;
+    return topic_table_emit(&recovery->log->names, into, error);
+}
+
+/* Whether dead records outweigh the living so far that a rewrite pays, or names have to be written that the file lacks. */
+static bool should_rewrite(const struct recovery *recovery, bool adopted)
+{
+    return adopted || (recovery->dead_records > REWRITE_DEAD_MIN && recovery->dead_records * 2 > recovery->record_count);
+}
+
+static enum walrus_code open_files(struct recovery *recovery, struct walrus_error *error)
+{
+    struct walrus_log *log = recovery->log;
+    struct catalog_contents contents;
+    enum walrus_code code = catalog_open(&log->catalog, log->io, &log->syncs, &log->sync_failures, recovery_take_record, recovery,
+                                         &contents, error);
+    if (code != WALRUS_OK)
+        return code;
+    log->log_id = log->catalog.log_id;
+    log->segments.log_id = log->log_id;
+    if (contents.damages > 0)
+        recovery_note(recovery, &log->findings.damages, "catalogue: damaged at %" PRIu64, contents.damage_place);
+    cursor_file_init(&log->cursors, log->io, log->log_id, &log->syncs, &log->sync_failures);
+    return recovery_find_blocks(recovery, error);
+}
+
+/* Step 5. The names too: a topic that somebody saw must not be gone after the next crash. */
+static enum walrus_code make_durable(struct recovery *recovery, struct walrus_error *error)
+{
+    struct walrus_log *log = recovery->log;
+    uint64_t ticket = sync_point_note_write(&log->catalog.sync);
+    enum walrus_code code = catalog_wait(&log->catalog, ticket, error);
+    int rc = code == WALRUS_OK ? log->io->ops->sync_directory(log->io) : 0;
+    if (rc < 0)
+        code = error_system(error, rc, "sync the log's directory");
+    return code == WALRUS_OK ? segment_set_sync(&log->segments, error) : code;
+}
+
+enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error)
+{
+    struct recovery recovery = {.log = log, .highest_id = ROOT_NODE_ID};
+    bool adopted = false;
+    uint64_t cursor_damages = 0;
+    enum walrus_code code = open_files(&recovery, error);
+    if (code == WALRUS_OK && !(recovery.window = malloc(BLOCK_SCAN_WINDOW)))
+        code = no_memory(error);
+    if (code == WALRUS_OK && recovery.root_changed)
+        topic_table_set_root(&log->names, &recovery.root);
+    /* Before any number is given out: parents made for adopted topics must not take one that a later node has. */
+    log->names.next_id = max_u64(log->names.next_id, recovery.highest_id + 1);
+    if (code == WALRUS_OK)
+        code = make_topics(&recovery, &adopted, error);
+    if (code == WALRUS_OK)
+        code = cursor_file_load(&log->cursors, take_cursor, &recovery, &cursor_damages, error);
+    log->names.next_id = max_u64(log->names.next_id, recovery.highest_id + 1);
+    if (cursor_damages > 0)
+        recovery_note(&recovery, &log->findings.damages, "%" PRIu64 " damaged cursors", cursor_damages);
+    if (code == WALRUS_OK)
+        code = make_durable(&recovery, error);
+    if (code == WALRUS_OK && should_rewrite(&recovery, adopted))
+        code = catalog_rewrite(&log->catalog, emit_names, &recovery, error);
+
+    struct found_node *node, *next;
+    HASH_ITER(hh, recovery.nodes, node, next)
+    {
+        HASH_DEL(recovery.nodes, node);
+        free(node->blocks);
+        free(node);
+    }
+    free(recovery.window);
+    return code;
+}

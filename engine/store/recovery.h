@@ -1,0 +1,90 @@
+/*
+ * recovery.h - from files to topics, when a log is opened.
+ *
+ * 1. catalogue: which topics and namespaces there are (recovery.c)
+ * 2. segments: which blocks there are, by walking the block headers (recovery_blocks.c)
+ * 3. topics: each one's blocks in order; where it ends; what a crash left behind that end (recovery_topic.c)
+ * 4. cursors
+ * 5. everything that readers will see is made durable before they see it
+ */
+#ifndef WALRUS_STORE_RECOVERY_H
+#define WALRUS_STORE_RECOVERY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "format/block_header.h"
+#include "format/catalog_record.h"
+#include "store/log.h"
+
+/* A block found on disk. */
+struct found_block {
+    struct segment *segment;
+    uint64_t segment_offset;
+    uint64_t bytes;
+    uint64_t index;
+    uint64_t first_sequence;
+    uint64_t first_offset;
+    uint64_t durable_sequence;
+    uint32_t first_place;
+    uint32_t seed;
+    bool superseded; /* inspection only: recovery frees them */
+};
+
+/* A topic or namespace, from the catalogue or from the blocks that name it. */
+struct found_node {
+    UT_hash_handle hh;
+    uint64_t id;
+    bool is_topic;
+    bool in_catalog;
+    bool deleted;
+    bool has_created; /* its record of creation was seen */
+    struct catalog_record record; /* name, attributes, settings */
+    struct found_block *blocks;
+    size_t block_count; /* superseded ones apart, once they are known */
+    size_t block_capacity;
+    struct walrus_topic *topic; /* once made */
+};
+
+struct recovery {
+    struct walrus_log *log;
+    struct found_node *nodes; /* hash by id */
+    struct walrus_attributes root;
+    bool root_changed;
+    uint64_t record_count;
+    uint64_t dead_records;
+    uint64_t highest_id;
+    uint8_t *window; /* for block_scan */
+    bool read_only;  /* inspection: nothing is released, cleared or cut */
+};
+
+/* log->io, options and io are set; on success the log is ready for use. */
+enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error);
+
+/* What a catalogue record says; `context` is the struct recovery. */
+enum walrus_code recovery_take_record(const struct catalog_record *record, void *context, struct walrus_error *error);
+
+/* Step 2. */
+enum walrus_code recovery_find_blocks(struct recovery *recovery, struct walrus_error *error);
+
+/* Step 3, for one topic whose blocks are known: fills the topic. */
+enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error);
+
+/* Where a topic ends, for inspection: its blocks are put in order, superseded ones last, *live_count without them. */
+struct topic_end {
+    uint64_t sequence;       /* entries from here on are not part of the topic */
+    bool batch_uncommitted;  /* they are those of a batch without its mark */
+};
+enum walrus_code recovery_find_end(struct recovery *recovery, struct found_node *node, size_t *live_count,
+                                   struct topic_end *end, struct walrus_error *error);
+
+/* The node with this id, made if need be. NULL when out of memory. */
+struct found_node *recovery_node(struct recovery *recovery, uint64_t id);
+
+/* Counts a finding; the first one's words are kept. */
+__attribute__((format(printf, 3, 4))) void recovery_note(struct recovery *recovery, uint64_t *counter, const char *format, ...);
+
+#endif

@@ -1,0 +1,430 @@
+/*
+ * recovery_topic.c - one topic's blocks in order, and where the topic ends.
+ *
+ * Only what may not have been durable is walked: from the block that holds the durable horizon which the newest block
+ * noted. The end is where the records stop being valid, unless something valid follows. Then either
+ *   - the gap lies below a durable horizon that a later record tells: bytes changed after they were safe: damage. What
+ *     follows is kept, and reading the gap reports it; or
+ *   - it does not, and it looks like writes that never reached the disk: a torn tail. Nothing behind it was acknowledged
+ *     as durable, and a topic is a prefix without gaps after a crash: what follows is dropped; or
+ *   - it does not, and the bytes are there but wrong: damage as well.
+ * A batch at the end without its commit mark is dropped whole.
+ *
+ * What is dropped stays on disk: the next append begins a new block, which supersedes everything from its first sequence on.
+ */
+#include "store/recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "base/error.h"
+#include "store/block_scan.h"
+#include "store/sabotage.h"
+
+/* A place between two records, and what it means. */
+struct end {
+    size_t block;
+    uint64_t place;
+    uint64_t sequence;
+    uint64_t offset;
+};
+
+/* The walk over one topic's blocks. */
+struct walk {
+    struct recovery *recovery;
+    struct found_node *node;
+    struct walrus_topic *topic;
+    struct block_scan scan;  /* of the block `at` is in */
+    struct end at;
+    bool in_batch;           /* entries since batch_begin wait for their mark */
+    struct end batch_begin;
+    uint32_t batch_headers_crc;
+    bool batch_damaged;
+    uint64_t last_ns;
+    bool horizon_known;
+    uint64_t horizon;        /* below it everything was durable, by what later records say */
+    uint64_t damages;
+};
+
+static struct found_block *block_of(const struct walk *walk, size_t i)
+{
+    return &walk->node->blocks[i];
+}
+
+static void scan_block(struct block_scan *scan, const struct found_block *block, uint8_t *window)
+{
+    block_scan_init(scan, block->segment->file, block->segment_offset, block->bytes, block->seed, window);
+}
+
+static void enter_block(struct walk *walk, size_t i)
+{
+    const struct found_block *block = block_of(walk, i);
+    scan_block(&walk->scan, block, walk->recovery->window);
+    walk->at = (struct end){i, block->first_place, block->first_sequence, block->first_offset};
+}
+
+/* The sequence at which the block after this one goes on. */
+static uint64_t limit_of(const struct walk *walk)
+{
+    size_t next = walk->at.block + 1;
+    return next < walk->node->block_count ? block_of(walk, next)->first_sequence : UINT64_MAX;
+}
+
+static enum walrus_code read_error(const struct walk *walk, int rc, struct walrus_error *error)
+{
+    const struct found_block *block = block_of(walk, walk->at.block);
+    enum walrus_code code = error_system(error, rc, "recover '%s': read segment %" PRIu64 " at %" PRIu64, walk->topic->name,
+                                         block->segment->id, block->segment_offset + walk->at.place);
+    error_place(error, block->segment->id, block->segment_offset + walk->at.place, walk->at.sequence);
+    return code;
+}
+
+/* ---- which blocks count ---- */
+
+static int by_index(const void *a, const void *b)
+{
+    const struct found_block *x = a, *y = b;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+static int living_first(const void *a, const void *b)
+{
+    const struct found_block *x = a, *y = b;
+    return x->superseded != y->superseded ? x->superseded - y->superseded : by_index(a, b);
+}
+
+/*
+ * Puts the blocks in order. One that begins at or behind the start of a later one was given up: what failed into it was never
+ * acknowledged. Such blocks come last, and node->block_count leaves them out. Returns how many they are.
+ */
+static size_t set_superseded_aside(struct found_node *node)
+{
+    uint64_t least = UINT64_MAX;
+    size_t aside = 0;
+    qsort(node->blocks, node->block_count, sizeof(*node->blocks), by_index);
+    for (size_t i = node->block_count; i-- > 0;) {
+        struct found_block *block = &node->blocks[i];
+        block->superseded = block->first_sequence >= least;
+        least = block->superseded ? least : block->first_sequence;
+        aside += block->superseded;
+    }
+    if (aside > 0)
+        qsort(node->blocks, node->block_count, sizeof(*node->blocks), living_first);
+    node->block_count -= aside;
+    return aside;
+}
+
+static size_t first_to_walk(const struct found_node *node)
+{
+    size_t i = node->block_count - 1;
+    uint64_t durable = node->blocks[i].durable_sequence;
+    while (i > 0 && node->blocks[i].first_sequence > durable)
+        i--;
+    return i;
+}
+
+/* ---- records ---- */
+
+static void begin_or_extend_batch(struct walk *walk, const struct record_header *header, uint32_t header_crc)
+{
+    uint8_t crc_bytes[4];
+    (void)header;
+    if (!walk->in_batch) {
+        walk->in_batch = true;
+        walk->batch_begin = walk->at;
+        walk->batch_headers_crc = 0;
+        walk->batch_damaged = false;
+    }
+    store_le32(crc_bytes, header_crc);
+    walk->batch_headers_crc = crc32c(walk->batch_headers_crc, crc_bytes, sizeof(crc_bytes));
+}
+
+/* Whether the mark at the current place commits exactly the entries that wait for one. */
+static int mark_holds(struct walk *walk, bool *holds)
+{
+    uint8_t bytes[BATCH_COMMIT_BYTES];
+    struct batch_commit commit;
+    int rc = block_scan_copy(&walk->scan, walk->at.place + RECORD_HEADER_BYTES, bytes, sizeof(bytes));
+    if (rc < 0)
+        return rc;
+    batch_commit_decode(bytes, &commit);
+    *holds = !walk->in_batch ||
+             (commit.first_sequence == walk->batch_begin.sequence &&
+              commit.first_sequence + commit.entry_count == walk->at.sequence &&
+              /* With a damaged entry among them the sum cannot be made; position and count still hold. */
+              (walk->batch_damaged || commit.headers_crc == walk->batch_headers_crc));
+    return 0;
+}
+
+/* Takes the valid record at the current place and steps behind it. */
+static int take_record(struct walk *walk, const struct record_header *header)
+{
+    const struct found_block *block = block_of(walk, walk->at.block);
+    uint8_t bytes[4];
+    bool holds = false;
+    int rc = 0;
+    switch (header->kind) {
+    case RECORD_ENTRY:
+        rc = block_scan_copy(&walk->scan, walk->at.place, bytes, sizeof(bytes));
+        if (rc < 0)
+            return rc;
+        walk->at.sequence = block->first_sequence + header->index;
+        walk->at.offset = block->first_offset + header->stream_offset;
+        if (header->flags & RECORD_IN_BATCH)
+            begin_or_extend_batch(walk, header, load_le32(bytes));
+        else
+            walk->in_batch = false; /* appends follow only a batch that is complete */
+        walk->at.sequence++;
+        walk->at.offset += header->payload_bytes + walk->topic->delimiter_bytes;
+        walk->last_ns = header->time_ns;
+        break;
+    case RECORD_BATCH_COMMIT:
+        rc = mark_holds(walk, &holds);
+        if (rc < 0)
+            return rc;
+        if (holds)
+            walk->in_batch = false;
+        break;
+    default:
+        walk->in_batch = false;
+        break;
+    }
+    walk->at.place += record_total_bytes(header);
+    return 0;
+}
+
+/* 1: a whole valid record of this walk stands at the current place; 0: not. *whole tells the bytes that a valid header claims. */
+static int valid_here(struct walk *walk, struct record_header *header, uint64_t *claimed)
+{
+    *claimed = 0;
+    int rc = block_scan_header(&walk->scan, walk->at.place, header);
+    if (rc <= 0)
+        return rc;
+    *claimed = record_total_bytes(header);
+    uint64_t sequence = block_of(walk, walk->at.block)->first_sequence + header->index;
+    if (sequence != walk->at.sequence)
+        return 0;
+    return block_scan_payload(&walk->scan, walk->at.place, header);
+}
+
+/* ---- gaps ---- */
+
+/* What the records behind the current place say about the durable horizon. */
+static int learn_horizon(struct walk *walk)
+{
+    if (walk->horizon_known)
+        return 0;
+    for (size_t i = walk->at.block; i < walk->node->block_count; i++) {
+        const struct found_block *block = block_of(walk, i);
+        struct block_scan scan;
+        struct record_header header;
+        uint64_t place = i == walk->at.block ? walk->at.place : block->first_place;
+        walk->horizon = max_u64(walk->horizon, block->durable_sequence);
+        scan_block(&scan, block, walk->recovery->window);
+        for (;;) {
+            int rc = block_scan_search(&scan, place, 0, &place, &header);
+            if (rc < 0)
+                return rc;
+            if (rc == 0)
+                break;
+            uint64_t sequence = block->first_sequence + header.index;
+            walk->horizon = max_u64(walk->horizon, record_lag_decode(sequence, header.durable_lag));
+            place += record_total_bytes(&header);
+        }
+    }
+    walk->scan.window_bytes = 0; /* the window was used for other blocks */
+    walk->horizon_known = true;
+    return 0;
+}
+
+static void note_damage(struct walk *walk)
+{
+    const struct found_block *block = block_of(walk, walk->at.block);
+    walk->damages++;
+    walk->batch_damaged = true;
+    recovery_note(walk->recovery, &walk->recovery->log->findings.damages,
+                  "'%s': entry %" PRIu64 " is damaged at %" PRIu64 " of segment %" PRIu64, walk->topic->name,
+                  walk->at.sequence, block->segment_offset + walk->at.place, block->segment->id);
+}
+
+/*
+ * No valid record stands at the current place. 1: the walk goes on (from a later place, now current); 0: the topic ends here;
+ * below 0: negated errno.
+ */
+static int meet_gap(struct walk *walk, uint64_t claimed)
+{
+    struct record_header header;
+    const struct found_block *block = block_of(walk, walk->at.block);
+    uint64_t limit = limit_of(walk);
+    if (walk->at.sequence == limit) {
+        enter_block(walk, walk->at.block + 1);
+        return 1;
+    }
+    int rc = learn_horizon(walk);
+    if (rc < 0)
+        return rc;
+    uint64_t next = 0;
+    uint32_t least_index = (uint32_t)(walk->at.sequence - block->first_sequence);
+    int found = block_scan_search(&walk->scan, walk->at.place + RECORD_ALIGNMENT, least_index, &next, &header);
+    if (found < 0)
+        return found;
+    if (found > 0 && block->first_sequence + header.index > limit)
+        found = 0;
+    if (!found && limit == UINT64_MAX)
+        return 0; /* nothing valid follows */
+
+    if (walk->at.sequence >= walk->horizon) {
+        /* A record whose header holds says how far its bytes go; what lies behind it has nothing to do with it. */
+        uint64_t end = claimed > 0 ? walk->at.place + claimed : found > 0 ? next : block->bytes;
+        int lost = block_scan_looks_lost(&walk->scan, walk->at.place, end);
+        if (lost < 0)
+            return lost;
+        if (lost > 0)
+            return 0;
+    }
+    note_damage(walk);
+    if (found > 0) {
+        walk->at.place = next;
+        walk->at.sequence = block->first_sequence + header.index;
+        walk->at.offset = block->first_offset + header.stream_offset;
+    } else {
+        enter_block(walk, walk->at.block + 1);
+    }
+    return 1;
+}
+
+/* Walks to the end of the topic. */
+static enum walrus_code walk_records(struct walk *walk, struct walrus_error *error)
+{
+    enter_block(walk, first_to_walk(walk->node));
+    for (;;) {
+        struct record_header header;
+        uint64_t claimed;
+        int rc = valid_here(walk, &header, &claimed);
+        if (rc > 0 && header.kind == RECORD_ENTRY && walk->at.sequence >= limit_of(walk))
+            rc = 0; /* superseded by the next block */
+        if (rc > 0)
+            rc = take_record(walk, &header) < 0 ? -EIO : 1;
+        else if (rc == 0)
+            rc = meet_gap(walk, claimed);
+        if (rc < 0)
+            return read_error(walk, rc, error);
+        if (rc == 0)
+            return WALRUS_OK;
+    }
+}
+
+/* ---- the topic ---- */
+
+static enum walrus_code add_blocks(struct walk *walk, const struct end *end, struct walrus_error *error)
+{
+    struct walrus_topic *topic = walk->topic;
+    for (size_t i = 0; i <= end->block; i++) {
+        const struct found_block *found = block_of(walk, i);
+        struct block *block = calloc(1, sizeof(*block));
+        if (!block)
+            return error_set(error, WALRUS_E_NO_MEMORY, 0, "recovery: out of memory");
+        *block = (struct block){
+            .segment = found->segment,
+            .segment_offset = found->segment_offset,
+            .bytes = found->bytes,
+            .index = found->index,
+            .first_sequence = found->first_sequence,
+            .first_offset = found->first_offset,
+            .first_place = found->first_place,
+            .seed = found->seed,
+        };
+        atomic_init(&block->end_place, i < end->block ? found->bytes : end->place);
+        enum walrus_code code = topic_block_attach(topic, block, error);
+        if (code != WALRUS_OK) {
+            free(block);
+            return code;
+        }
+    }
+    return WALRUS_OK;
+}
+
+/* Appends go on in the last block if nothing lies behind its last record. */
+static enum walrus_code settle_tail(struct walk *walk, const struct end *end, struct walrus_error *error)
+{
+    struct walrus_topic *topic = walk->topic;
+    int clean = 0;
+    if (end->block + 1 == walk->node->block_count) {
+        struct block_scan scan;
+        scan_block(&scan, block_of(walk, end->block), walk->recovery->window);
+        clean = block_scan_is_zero(&scan, end->place);
+        if (clean < 0)
+            return read_error(walk, clean, error);
+    }
+    if (clean) {
+        topic->tail = topic->blocks[topic->block_count - 1];
+        topic->tail_place = end->place;
+    } else if (!walk->in_batch) {
+        recovery_note(walk->recovery, &walk->recovery->log->findings.torn_tails,
+                      "'%s': an unfinished tail behind entry %" PRIu64 " was dropped", topic->name, end->sequence);
+    }
+    return WALRUS_OK;
+}
+
+enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error)
+{
+    struct walrus_topic *topic = node->topic;
+    topic->visible_ns = topic->created_ns;
+    if (node->block_count == 0)
+        return WALRUS_OK;
+    for (size_t i = 0; i < node->block_count; i++)
+        topic->next_block_index = max_u64(topic->next_block_index, node->blocks[i].index + 1);
+    size_t aside = set_superseded_aside(node);
+    for (size_t i = node->block_count; i < node->block_count + aside; i++)
+        segment_set_release(&recovery->log->segments, node->blocks[i].segment, node->blocks[i].segment_offset,
+                            node->blocks[i].bytes);
+
+    struct walk walk = {.recovery = recovery, .node = node, .topic = topic, .last_ns = topic->created_ns};
+    enum walrus_code code = walk_records(&walk, error);
+    if (code != WALRUS_OK)
+        return code;
+    struct end end = walk.at;
+    if (walk.in_batch && !SABOTAGED(no_commit_mark_check)) {
+        end = walk.batch_begin;
+        recovery_note(recovery, &recovery->log->findings.batches_dropped,
+                      "'%s': an unfinished batch behind entry %" PRIu64 " was dropped", topic->name, end.sequence);
+    }
+    code = add_blocks(&walk, &end, error);
+    if (code == WALRUS_OK)
+        code = settle_tail(&walk, &end, error);
+    if (code != WALRUS_OK)
+        return code;
+    if (node->blocks[0].first_sequence > 0) {
+        walk.damages++;
+        recovery_note(recovery, &recovery->log->findings.damages, "'%s': the blocks of entries 0 to %" PRIu64 " are missing",
+                      topic->name, node->blocks[0].first_sequence - 1);
+    }
+    topic->damages = walk.damages;
+    topic->next_sequence = topic->visible_sequence = end.sequence;
+    topic->next_offset = topic->visible_offset = end.offset;
+    topic->recovered_sequence = end.sequence;
+    topic->visible_ns = walk.last_ns;
+    atomic_store(&topic->durable_sequence, end.sequence); /* true before the open returns: recovery.c, step 5 */
+    return WALRUS_OK;
+}
+
+enum walrus_code recovery_find_end(struct recovery *recovery, struct found_node *node, size_t *live_count,
+                                   struct topic_end *end, struct walrus_error *error)
+{
+    *end = (struct topic_end){0};
+    *live_count = 0;
+    if (node->block_count == 0)
+        return WALRUS_OK;
+    set_superseded_aside(node);
+    *live_count = node->block_count;
+    struct walk walk = {.recovery = recovery, .node = node, .topic = node->topic};
+    enum walrus_code code = walk_records(&walk, error);
+    if (code == WALRUS_OK)
+        *end = (struct topic_end){.sequence = walk.in_batch ? walk.batch_begin.sequence : walk.at.sequence,
+                                  .batch_uncommitted = walk.in_batch};
+    return code;
+}

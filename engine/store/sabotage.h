@@ -1,0 +1,23 @@
+/*
+ * sabotage.h - switches that break one guarantee each, so that the crash tests can be seen to find the loss.
+ *
+ * Only a build with -Dsabotage=true has them; elsewhere each is a constant false that the compiler removes.
+ */
+#ifndef WALRUS_STORE_SABOTAGE_H
+#define WALRUS_STORE_SABOTAGE_H
+
+#include <stdbool.h>
+
+#ifdef WALRUS_SABOTAGE
+struct store_sabotage {
+    bool no_commit_mark_check; /* recovery keeps entries of a batch without its commit mark */
+    bool cursor_before_data;   /* a cursor is persisted without making the entries before it durable */
+    bool newer_segment_only;   /* a sync leaves out the segments that a topic wrote before its newest one */
+};
+extern struct store_sabotage store_sabotage;
+#define SABOTAGED(what) (store_sabotage.what)
+#else
+#define SABOTAGED(what) false
+#endif
+
+#endif

@@ -1,0 +1,258 @@
+#include "store/segment_set.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "format/block_header.h"
+#include "format/file_header.h"
+
+#define RESERVE_AHEAD_MAX ((uint64_t)4 << 20)
+
+void segment_set_init(struct segment_set *set, struct io *io, uint64_t segment_bytes, _Atomic uint64_t *sync_count,
+                      _Atomic uint64_t *failure_count)
+{
+    memset(set, 0, sizeof(*set));
+    set->io = io;
+    set->segment_bytes = segment_bytes;
+    set->sync_count = sync_count;
+    set->failure_count = failure_count;
+    set->next_id = 1;
+    pthread_mutex_init(&set->lock, NULL);
+}
+
+void segment_set_fini(struct segment_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        struct segment *segment = set->segments[i];
+        segment->file->ops->close(segment->file);
+        sync_point_fini(&segment->sync);
+        free(segment);
+    }
+    free(set->segments);
+    pthread_mutex_destroy(&set->lock);
+}
+
+void segment_name(uint64_t id, char name[SEGMENT_NAME_BYTES])
+{
+    snprintf(name, SEGMENT_NAME_BYTES, "segment-%016" PRIx64, id);
+}
+
+bool segment_name_parse(const char *name, uint64_t *id)
+{
+    char again[SEGMENT_NAME_BYTES];
+    uint64_t parsed;
+    if (sscanf(name, "segment-%16" SCNx64, &parsed) != 1)
+        return false;
+    segment_name(parsed, again);
+    if (strcmp(name, again) != 0)
+        return false;
+    *id = parsed;
+    return true;
+}
+
+struct segment *segment_set_adopt(struct segment_set *set, uint64_t id, struct io_file *file)
+{
+    if (set->count == set->capacity) {
+        size_t capacity = set->capacity ? set->capacity * 2 : 8;
+        struct segment **grown = realloc(set->segments, capacity * sizeof(struct segment *));
+        if (!grown)
+            return NULL;
+        set->segments = grown;
+        set->capacity = capacity;
+    }
+    struct segment *segment = calloc(1, sizeof(*segment));
+    if (!segment)
+        return NULL;
+    segment->id = id;
+    segment->file = file;
+    segment->used_end = SEGMENT_FIRST_BLOCK;
+    sync_point_init(&segment->sync, file, set->sync_count, set->failure_count);
+    set->segments[set->count++] = segment;
+    set->next_id = max_u64(set->next_id, id + 1);
+    return segment;
+}
+
+/* The file and its name are durable before any block is in it: no entry can outlive the way to it. */
+static enum walrus_code create_locked(struct segment_set *set, struct segment **segment, struct walrus_error *error)
+{
+    char name[SEGMENT_NAME_BYTES];
+    uint64_t id = set->next_id;
+    struct io_file *file = NULL;
+    segment_name(id, name);
+    int rc = set->io->ops->open(set->io, name, IO_CREATE, &file);
+    if (rc < 0)
+        return error_system(error, rc, "create %s", name);
+
+    uint8_t header[FILE_HEADER_BYTES];
+    file_header_encode(&(struct file_header){.kind = FILE_SEGMENT,
+                                             .compatible = FORMAT_COMPATIBLE,
+                                             .incompatible = FORMAT_INCOMPATIBLE,
+                                             .log_id = set->log_id,
+                                             .file_id = id,
+                                             .created_ns = clock_realtime_ns()},
+                       header);
+    rc = file->ops->allocate(file, 0, SEGMENT_FIRST_BLOCK);
+    if (rc == 0)
+        rc = io_full_write_bytes(file, header, sizeof(header), 0);
+    if (rc == 0)
+        rc = file->ops->sync(file);
+    if (rc == 0)
+        rc = set->io->ops->sync_directory(set->io);
+    struct segment *made = rc == 0 ? segment_set_adopt(set, id, file) : NULL;
+    if (!made) {
+        file->ops->close(file);
+        set->io->ops->unlink(set->io, name);
+        /* The name may come back after a crash if its removal is not synced: never use this number again. */
+        set->next_id = id + 1;
+        return rc < 0 ? error_system(error, rc, "create %s", name)
+                      : error_set(error, WALRUS_E_NO_MEMORY, 0, "create %s: out of memory", name);
+    }
+    made->reserved_end = SEGMENT_FIRST_BLOCK;
+    *segment = made;
+    return WALRUS_OK;
+}
+
+/* What a crash left beyond the last block (data whose block header was lost) must not shine through the blocks to come. */
+static int clear_end_locked(struct segment *segment)
+{
+    uint64_t size = 0;
+    int rc = segment->file->ops->size(segment->file, &size);
+    if (rc == 0 && size > segment->used_end)
+        rc = segment->file->ops->punch(segment->file, segment->used_end, size - segment->used_end);
+    if (rc == 0)
+        rc = segment->file->ops->sync(segment->file);
+    if (rc == 0)
+        segment->unclean_end = false;
+    return rc;
+}
+
+static bool has_room_locked(const struct segment_set *set, struct segment *segment, uint64_t bytes)
+{
+    if (segment->closed || segment->removed || atomic_load(&segment->sync.failed))
+        return false;
+    if (segment->used_end > SEGMENT_FIRST_BLOCK && segment->used_end + bytes > set->segment_bytes)
+        return false;
+    if (segment->unclean_end && clear_end_locked(segment) < 0) {
+        segment->closed = true;
+        return false;
+    }
+    return true;
+}
+
+static void remove_if_empty_locked(struct segment_set *set, struct segment *segment)
+{
+    for (unsigned lane = 0; lane < SEGMENT_LANES; lane++) {
+        if (set->active[lane] == segment)
+            return;
+    }
+    if (segment->live_blocks > 0 || segment->removed || !segment->closed)
+        return;
+    char name[SEGMENT_NAME_BYTES];
+    segment_name(segment->id, name);
+    if (set->io->ops->unlink(set->io, name) == 0)
+        segment->removed = true;
+}
+
+/* Finds the lane's segment, or another that no lane uses, or makes one. */
+static enum walrus_code choose_locked(struct segment_set *set, unsigned lane, uint64_t bytes, struct segment **segment,
+                                      struct walrus_error *error)
+{
+    struct segment *old = set->active[lane];
+    if (old && has_room_locked(set, old, bytes)) {
+        *segment = old;
+        return WALRUS_OK;
+    }
+    set->active[lane] = NULL;
+    for (size_t i = set->count; i-- > 0;) {
+        struct segment *candidate = set->segments[i];
+        bool taken = false;
+        for (unsigned other = 0; other < SEGMENT_LANES; other++)
+            taken = taken || set->active[other] == candidate;
+        if (!taken && candidate != old && has_room_locked(set, candidate, bytes)) {
+            set->active[lane] = *segment = candidate;
+            return WALRUS_OK;
+        }
+    }
+    enum walrus_code code = create_locked(set, segment, error);
+    if (code == WALRUS_OK) {
+        set->active[lane] = *segment;
+        if (old) {
+            old->closed = true;
+            remove_if_empty_locked(set, old);
+        }
+    }
+    return code;
+}
+
+/* Reserves a little more than asked for, in proportion to what is there: fewer calls, and small logs stay small. */
+static int reserve_locked(struct segment *segment, uint64_t bytes)
+{
+    uint64_t end = segment->used_end + bytes;
+    if (end <= segment->reserved_end)
+        return 0;
+    uint64_t ahead = round_up(min_u64(segment->used_end / 8, RESERVE_AHEAD_MAX), BLOCK_ALIGNMENT);
+    uint64_t from = max_u64(segment->reserved_end, segment->used_end);
+    int rc = segment->file->ops->allocate(segment->file, from, end + ahead - from);
+    if (rc == -ENOSPC && ahead > 0) {
+        ahead = 0;
+        rc = segment->file->ops->allocate(segment->file, from, end - from);
+    }
+    if (rc == 0)
+        segment->reserved_end = end + ahead;
+    return rc;
+}
+
+enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, uint64_t bytes, struct segment **segment,
+                                      uint64_t *segment_offset, struct walrus_error *error)
+{
+    struct segment *chosen = NULL;
+    pthread_mutex_lock(&set->lock);
+    enum walrus_code code = choose_locked(set, lane, bytes, &chosen, error);
+    if (code == WALRUS_OK) {
+        int rc = reserve_locked(chosen, bytes);
+        if (rc < 0) {
+            code = error_system(error, rc, "reserve %" PRIu64 " bytes in segment %" PRIu64, bytes, chosen->id);
+        } else {
+            *segment = chosen;
+            *segment_offset = chosen->used_end;
+            chosen->used_end += bytes;
+            chosen->live_blocks++;
+        }
+    }
+    pthread_mutex_unlock(&set->lock);
+    return code;
+}
+
+void segment_set_release(struct segment_set *set, struct segment *segment, uint64_t segment_offset, uint64_t bytes)
+{
+    segment->file->ops->punch(segment->file, segment_offset, bytes);
+    sync_point_note_write(&segment->sync);
+    pthread_mutex_lock(&set->lock);
+    segment->live_blocks--;
+    remove_if_empty_locked(set, segment);
+    pthread_mutex_unlock(&set->lock);
+}
+
+enum walrus_code segment_set_sync(struct segment_set *set, struct walrus_error *error)
+{
+    enum walrus_code code = WALRUS_OK;
+    for (size_t i = 0;; i++) {
+        /* Segments are only ever added, and structs live as long as the set: the lock is not held over the sync. */
+        pthread_mutex_lock(&set->lock);
+        struct segment *segment = i < set->count ? set->segments[i] : NULL;
+        pthread_mutex_unlock(&set->lock);
+        if (!segment)
+            return code;
+        if (segment->removed)
+            continue;
+        int rc = sync_point_wait_all(&segment->sync);
+        if (rc < 0 && code == WALRUS_OK)
+            code = error_system(error, rc, "sync segment %" PRIu64, segment->id);
+    }
+}

@@ -1,0 +1,77 @@
+/*
+ * segment_set.h - the segment files of a log and the space for blocks in them.
+ *
+ * Space is handed out from the front of a file to its back and never twice: a freed block is punched out, and a file
+ * whose blocks are all free is removed. So no block ever holds an older block's bytes.
+ */
+#ifndef WALRUS_STORE_SEGMENT_SET_H
+#define WALRUS_STORE_SEGMENT_SET_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <walrus/walrus_error.h>
+
+#include "io/io.h"
+#include "store/sync_point.h"
+
+#define SEGMENT_NAME_BYTES 32u
+/* Blocks of topics that sync each append share one file, so that one sync serves all; the others spread over the rest,
+ * because the kernel lets one writer at a time into a file. */
+#define SEGMENT_LANES 3u
+#define SEGMENT_LANE_SYNCED 0u
+
+struct segment {
+    uint64_t id;
+    struct io_file *file;
+    struct sync_point sync;
+    /* set->lock */
+    uint64_t used_end;     /* blocks fill the file up to here */
+    uint64_t reserved_end; /* disk space is reserved up to here */
+    uint64_t live_blocks;
+    bool closed;           /* takes no more blocks */
+    bool unclean_end;      /* found at open: whatever lies beyond used_end is to be cleared before it is used */
+    bool removed;          /* name gone; the struct stays until the log closes, since syncs may still point to it */
+};
+
+struct segment_set {
+    struct io *io;
+    uint64_t log_id;
+    uint64_t segment_bytes;
+    _Atomic uint64_t *sync_count;
+    _Atomic uint64_t *failure_count;
+    pthread_mutex_t lock;
+    /* lock */
+    struct segment **segments; /* by growing id */
+    size_t count;
+    size_t capacity;
+    uint64_t next_id;
+    struct segment *active[SEGMENT_LANES];
+};
+
+void segment_set_init(struct segment_set *set, struct io *io, uint64_t segment_bytes, _Atomic uint64_t *sync_count,
+                      _Atomic uint64_t *failure_count);
+/* Closes the files. */
+void segment_set_fini(struct segment_set *set);
+
+void segment_name(uint64_t id, char name[SEGMENT_NAME_BYTES]);
+/* False unless `name` is exactly what segment_name() gives for some id. */
+bool segment_name_parse(const char *name, uint64_t *id);
+
+/* For recovery: takes over an open file. Ids must grow from call to call. NULL when out of memory. */
+struct segment *segment_set_adopt(struct segment_set *set, uint64_t id, struct io_file *file);
+
+/* Space for a block of `bytes` (a multiple of BLOCK_ALIGNMENT), reserved on disk and zero. Counts as live. */
+enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, uint64_t bytes, struct segment **segment,
+                                      uint64_t *segment_offset, struct walrus_error *error);
+
+/* Gives a block's space back; removes the file when it was the last block of a full one. Best effort: what fails is made good at the
+ * next open. Nobody may read or write the block any more. */
+void segment_set_release(struct segment_set *set, struct segment *segment, uint64_t segment_offset, uint64_t bytes);
+
+/* Makes durable all that was written to any segment before the call. */
+enum walrus_code segment_set_sync(struct segment_set *set, struct walrus_error *error);
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * topic.h - a topic in memory: its blocks, its ends, and what is not durable yet. docs/concurrency.md has the locks.
+ */
+#ifndef WALRUS_STORE_TOPIC_H
+#define WALRUS_STORE_TOPIC_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <walrus/walrus.h>
+
+#include "format/block_header.h"
+#include "store/segment_set.h"
+
+struct walrus_log;
+
+/* One block. Everything but end_place is fixed when it is made. */
+struct block {
+    struct segment *segment;
+    uint64_t segment_offset;
+    uint64_t bytes;
+    uint64_t index;
+    uint64_t first_sequence;
+    uint64_t first_offset;
+    uint32_t first_place; /* of the first record, from the start of the block */
+    uint32_t seed;        /* of the record headers' checksums */
+    _Atomic uint64_t end_place; /* no visible record ends behind this place */
+};
+
+/* A segment that holds entries of the topic which are not known durable, and the ticket of the last one. */
+struct dirty_segment {
+    struct segment *segment;
+    uint64_t ticket;
+};
+
+/* A sample of "up to this entry the segment's ticket was that": tells the durable horizon when nobody waits for syncs. */
+struct durable_probe {
+    struct segment *segment; /* NULL: none */
+    uint64_t ticket;
+    uint64_t sequence;
+};
+
+struct walrus_topic {
+    struct walrus_log *log;
+    uint64_t id;
+    char *name;
+    uint64_t created_ns;
+    uint64_t recovered_sequence; /* next_sequence when the log was opened */
+    enum walrus_framing framing;
+    uint32_t delimiter_bytes;    /* 0 or 1 */
+    char delimiter;
+
+    _Atomic uint32_t references; /* handles and the table's own */
+    _Atomic bool deleted;        /* name gone */
+    _Atomic bool refuses;        /* after a failed sync: no appends until the log is opened anew */
+
+    /* names lock of the log */
+    struct walrus_attributes attributes;
+    struct walrus_sync_policy sync; /* may be INHERIT */
+    uint64_t catalog_ticket;        /* of the record that made the topic */
+    bool deleting;
+
+    pthread_mutex_t append_lock;
+    /* append_lock */
+    struct block *tail;      /* where the next record goes; NULL: a new block first */
+    uint64_t tail_place;
+    uint64_t next_sequence;
+    uint64_t next_offset;
+    uint64_t next_block_index;
+    struct durable_probe probe;
+    bool appended;           /* since open: a durable mark at close is worth its write */
+
+    pthread_mutex_t lock;
+    /* lock; never held over I/O */
+    struct block **blocks;   /* by growing first_sequence */
+    size_t block_count;
+    size_t block_capacity;
+    uint64_t first_sequence;
+    uint64_t first_offset;
+    uint64_t visible_sequence; /* readers see entries below */
+    uint64_t visible_offset;
+    uint64_t visible_ns;       /* time of the last of them */
+    _Atomic uint64_t durable_sequence; /* changed under the lock, read anywhere; entries below survive power loss */
+    struct dirty_segment *dirty; /* by growing age of the segment in this topic */
+    size_t dirty_count;
+    size_t dirty_capacity;
+    uint64_t damages;
+    struct walrus_cursor *cursor; /* of the default group, once used; owned by the topic */
+};
+
+/* A topic without blocks; references is 1. `name` is copied. NULL when out of memory. */
+struct walrus_topic *topic_create(struct walrus_log *log, uint64_t id, const char *name, enum walrus_framing framing);
+
+void topic_acquire(struct walrus_topic *topic);
+/* The last one frees the topic, and, if it was deleted, its blocks on disk too. */
+void topic_release(struct walrus_topic *topic);
+
+/* Effective sync policy, never INHERIT. */
+struct walrus_sync_policy topic_sync_policy(const struct walrus_topic *topic);
+
+/*
+ * Makes a block (space, zeros if the topic syncs each append, header) for entries from `sequence` on, with room for a
+ * record of `need` bytes and, within reason, for `want`. The block is not in the topic yet. Needs append_lock.
+ */
+enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want, uint64_t previous_bytes,
+                                    uint64_t sequence, uint64_t offset, struct block **block, struct walrus_error *error);
+
+/* Puts a block at the end of the list; blocks that it supersedes (nothing visible in them) leave it and are freed. */
+enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *block, struct walrus_error *error);
+
+/* Frees the struct and the space on disk. */
+void topic_block_discard(struct walrus_topic *topic, struct block *block);
+
+/* Notes that entries of the topic were written to `segment`. Returns the ticket to wait for. Needs append_lock. */
+enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *segment, uint64_t *ticket,
+                                  struct walrus_error *error);
+
+/* Lets readers see entries below `sequence`. */
+void topic_publish(struct walrus_topic *topic, uint64_t sequence, uint64_t offset, uint64_t time_ns);
+
+/* The block that holds `sequence`, and the sequence at which the next block goes on (UINT64_MAX: none). False: no such block. */
+bool topic_find_block(struct walrus_topic *topic, uint64_t sequence, struct block **block, uint64_t *block_end);
+/* As above by stream offset. */
+bool topic_find_block_by_offset(struct walrus_topic *topic, uint64_t offset, struct block **block);
+
+struct topic_view {
+    uint64_t first_sequence, first_offset;
+    uint64_t end_sequence, end_offset;
+};
+/* What readers may see now. */
+void topic_view(struct walrus_topic *topic, struct topic_view *view);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * attributes.h - from the engine's topics and namespaces to names, struct stat and back.
+ */
+#ifndef WALRUSFS_ATTRIBUTES_H
+#define WALRUSFS_ATTRIBUTES_H
+
+#include <sys/stat.h>
+
+#include <walrus/walrus.h>
+
+#include "node_table.h"
+
+struct fs;
+struct open_file;
+struct request;
+
+#define BATCH_FILE_NAME ".batch"
+#define DRAIN_DIRECTORY_NAME ".drain"
+
+/* The topic or namespace `name` in `parent`. 0, ENAMETOOLONG, or EINVAL for what the engine does not take as a name. */
+int name_join(const struct node *parent, const char *name, char joined[WALRUS_NAME_MAX + 1]);
+
+/* True for .batch and .drain in the root directory. */
+bool name_is_control(const struct node *parent, const char *name);
+
+/* What a name stands for in a view now. 0 or an errno. */
+int attributes_find(struct fs *fs, enum node_view view, const char *name, enum walrus_node_kind *kind, uint64_t *id,
+                    struct stat *st);
+
+/* A node's attributes. 0 or an errno; ESTALE when the name is gone or stands for something else. */
+int attributes_of_node(struct fs *fs, const struct node *node, struct stat *st);
+
+/* As above, through an open file: works for a deleted topic, and the size is what this open file can replay. */
+int attributes_of_open_file(struct fs *fs, const struct node *node, const struct open_file *file, struct stat *st);
+
+/* Who owns what the caller of `request` makes in `parent` with the mode it asks for. 0 or an errno. May wait. */
+int attributes_for_new(struct request *request, const struct node *parent, bool is_namespace,
+                       struct walrus_attributes *attributes);
+
+#endif

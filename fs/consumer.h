@@ -1,0 +1,57 @@
+/*
+ * consumer.h - what the handles that consume one topic share: its cursor, and who is in the middle of an entry.
+ *
+ * Entries larger than a reader's buffer leave in pieces, and their cursor moves with the last piece. In between, the
+ * handle has a claim: others find nothing rather than the same entry.
+ */
+#ifndef WALRUSFS_CONSUMER_H
+#define WALRUSFS_CONSUMER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <walrus/walrus.h>
+
+struct open_file;
+struct consumer; /* entry of the table; see consumer.c */
+
+struct consumer_table {
+    pthread_mutex_t mutex;
+    struct consumer *index; /* by topic id */
+};
+
+void consumer_table_init(struct consumer_table *table);
+void consumer_table_fini(struct consumer_table *table);
+
+/*
+ * Shares the consumer of a topic's default group, opening its cursor if it is the first. WALRUS_E_DELETED when `name`
+ * is no longer the topic `topic_id`. May wait for the disk.
+ */
+enum walrus_code consumer_open(struct consumer_table *table, struct walrus_log *log, const char *name,
+                               uint64_t topic_id, struct consumer **consumer, struct walrus_error *error);
+
+/* Drops a share and its claim; the last one persists the cursor, which may wait. NULL is allowed. */
+enum walrus_code consumer_close(struct consumer_table *table, struct consumer *consumer, const struct open_file *holder,
+                                struct walrus_error *error);
+
+/* Next sequence of the group. */
+enum walrus_code consumer_position(struct consumer *consumer, uint64_t *sequence, struct walrus_error *error);
+
+/* Takes one entry. count 0: nothing there, or another handle's claim is on it. */
+enum walrus_code consumer_take_one(struct consumer *consumer, const struct open_file *holder,
+                                   struct walrus_entries *entries, struct walrus_error *error);
+
+/*
+ * Takes all entries that fit into `bytes` with their delimiters. If the first one alone does not fit, hands it out
+ * without taking it, puts the holder's claim on it and sets *claimed. count 0 as above.
+ */
+enum walrus_code consumer_take_fitting(struct consumer *consumer, const struct open_file *holder, size_t bytes,
+                                       struct walrus_entries *entries, bool *claimed, struct walrus_error *error);
+
+/* Takes the entry that the holder's claim is on, and ends the claim. On failure the claim stays. */
+enum walrus_code consumer_take_claimed(struct consumer *consumer, const struct open_file *holder,
+                                       struct walrus_error *error);
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * file_topic.c - a topic as a file: replay and append.
+ *
+ * WRITE PATH: handle_write -> framing_prepare (entries point into the request) -> walrus_append_batch ->
+ * framing_commit. READ PATH: file_topic_read -> walrus_read_stream into the request's own memory -> the kernel.
+ */
+#include "file_topic.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "fs_state.h"
+#include "report.h"
+#include "request.h"
+
+/* Bytes from `offset` of the open file to the end of the topic as of now; 0 at or past it. */
+static int bytes_left(const struct fs *fs, const struct open_file *file, uint64_t offset, uint64_t *left)
+{
+    struct walrus_topic_info info;
+    struct walrus_error error;
+    if (walrus_topic_info(file->topic, &info, &error) != WALRUS_OK) {
+        return fs_errno(fs, &error);
+    }
+    uint64_t size = info.next_offset - file->base_offset;
+    *left = offset < size ? size - offset : 0;
+    return 0;
+}
+
+static void reply_stream(struct request *request, struct open_file *file)
+{
+    struct walrus_error error;
+    size_t got = 0;
+    void *buffer = request->buffer.mem;
+    uint64_t offset = file->base_offset + (uint64_t)request->offset;
+    if (walrus_read_stream(file->topic, &file->position, offset, buffer, request->size, &got, &error) != WALRUS_OK) {
+        fuse_reply_err(request->req, fs_errno(request->fs, &error));
+    } else {
+        fuse_reply_buf(request->req, buffer, got);
+    }
+}
+
+bool file_topic_read(struct request *request, bool may_wait)
+{
+    struct open_file *file = open_file_of(request);
+    uint64_t left = 0;
+    int status = bytes_left(request->fs, file, (uint64_t)request->offset, &left);
+    if (status != 0) {
+        fuse_reply_err(request->req, status);
+        return true;
+    }
+    if (left == 0) {
+        fuse_reply_buf(request->req, NULL, 0);
+        return true;
+    }
+    /* The bytes may have to come from the disk. */
+    if (!may_wait) {
+        return false;
+    }
+    open_file_lock(file, true);
+    reply_stream(request, file);
+    open_file_unlock(file);
+    return true;
+}
+
+/* Appends what is prepared and settles the framing; on failure it is as if the write had not been. */
+static enum walrus_code append_prepared(struct open_file *file, unsigned flags, struct walrus_error *error)
+{
+    struct framing *framing = &file->framing;
+    enum walrus_code code = WALRUS_OK;
+    if (framing->slice_count == 1) {
+        code = walrus_append(file->topic, framing->slices[0].data, framing->slices[0].length, flags, NULL, error);
+    } else if (framing->slice_count > 1) {
+        code = walrus_append_batch(file->topic, framing->slices, framing->slice_count, flags, NULL, error);
+    }
+    if (code == WALRUS_OK) {
+        framing_commit(framing);
+    } else {
+        framing_abandon(framing);
+    }
+    return code;
+}
+
+/* O_SYNC, O_DSYNC and RWF_DSYNC all arrive in the flags of the write. */
+static bool wants_durable(const struct request *request)
+{
+    return (request->file_info.flags & O_DSYNC) != 0;
+}
+
+static bool handle_write(struct request *request, bool may_wait)
+{
+    struct open_file *file = open_file_of(request);
+    bool durable = wants_durable(request);
+    if (!may_wait && (durable || file->append_waits)) {
+        return false;
+    }
+    if (!open_file_lock(file, may_wait)) {
+        return false;
+    }
+    struct walrus_error error;
+    int status = framing_prepare(&file->framing, request->data, request->size);
+    if (status == 0) {
+        unsigned flags = (durable ? WALRUS_DURABLE : 0u) | (may_wait ? 0u : WALRUS_NONBLOCK);
+        enum walrus_code code = append_prepared(file, flags, &error);
+        if (code == WALRUS_E_WOULD_BLOCK && !may_wait) {
+            open_file_unlock(file);
+            return false;
+        }
+        status = code == WALRUS_OK ? 0 : fs_errno(request->fs, &error);
+    }
+    if (status == 0) {
+        file->last_writer = request->file_info.lock_owner;
+    }
+    open_file_unlock(file);
+    if (status == 0) {
+        fuse_reply_write(request->req, request->size);
+    } else {
+        fuse_reply_err(request->req, status);
+    }
+    return true;
+}
+
+/* Makes the held partial entry an entry. `file` is locked, or has no other user. */
+static enum walrus_code append_held(struct open_file *file, unsigned flags, struct walrus_error *error)
+{
+    if (framing_prepare_held(&file->framing) != 0) {
+        *error = (struct walrus_error){.code = WALRUS_E_NO_MEMORY, .system_errno = ENOMEM, .message = "out of memory"};
+        return WALRUS_E_NO_MEMORY;
+    }
+    return append_prepared(file, flags, error);
+}
+
+/*
+ * A close by the process that wrote last ends its partial line. Others close too (every child of a shell): they must
+ * not cut it.
+ */
+static bool handle_flush(struct request *request, bool may_wait)
+{
+    struct open_file *file = open_file_of(request);
+    struct walrus_error error;
+    int status = 0;
+    if (!open_file_lock(file, may_wait)) {
+        return false;
+    }
+    if (file->framing.held_length > 0 && file->last_writer == request->file_info.lock_owner) {
+        enum walrus_code code = WALRUS_E_WOULD_BLOCK;
+        if (may_wait || !file->append_waits) {
+            code = append_held(file, may_wait ? 0 : WALRUS_NONBLOCK, &error);
+        }
+        if (code == WALRUS_E_WOULD_BLOCK && !may_wait) {
+            open_file_unlock(file);
+            return false;
+        }
+        if (code != WALRUS_OK) {
+            /* close(2) says that these bytes failed: they must not turn up later. */
+            framing_drop_held(&file->framing);
+            status = fs_errno(request->fs, &error);
+        }
+    }
+    open_file_unlock(file);
+    fuse_reply_err(request->req, status);
+    return true;
+}
+
+bool file_topic_sync(struct request *request, bool may_wait)
+{
+    struct open_file *file = open_file_of(request);
+    struct walrus_error error;
+    if (!may_wait) {
+        return false;
+    }
+    open_file_lock(file, true);
+    enum walrus_code code = append_held(file, 0, &error);
+    open_file_unlock(file);
+    if (code == WALRUS_OK) {
+        code = walrus_topic_sync(file->topic, &error);
+    }
+    fuse_reply_err(request->req, code == WALRUS_OK ? 0 : fs_errno(request->fs, &error));
+    return true;
+}
+
+static bool close_waits(struct open_file *file)
+{
+    struct walrus_topic_info info;
+    if (file->framing.held_length > 0) {
+        return true;
+    }
+    /* The last handle of a deleted topic gives its disk space back. */
+    return walrus_topic_info(file->topic, &info, NULL) != WALRUS_OK || info.deleted;
+}
+
+/* The last close, by somebody other than the last writer: nobody is left to hear of a failure. */
+static void close_topic(struct fs *fs, struct open_file *file)
+{
+    (void)fs;
+    struct walrus_error error;
+    size_t held_length = file->framing.held_length;
+    if (held_length > 0 && append_held(file, 0, &error) != WALRUS_OK) {
+        report("%s: %zu bytes of an unfinished line are lost: %s", walrus_topic_name(file->topic), held_length,
+               error.message);
+    }
+}
+
+const struct file_kind file_kind_topic = {
+    .read = file_topic_read,
+    .write = handle_write,
+    .flush = handle_flush,
+    .sync = file_topic_sync,
+    .close_waits = close_waits,
+    .close = close_topic,
+};

@@ -1,0 +1,47 @@
+/*
+ * fs_state.h - the one object behind a mount.
+ */
+#ifndef WALRUSFS_FS_STATE_H
+#define WALRUSFS_FS_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fuse_lowlevel.h>
+
+#include <walrus/walrus.h>
+
+#include "consumer.h"
+#include "loop.h"
+#include "node_table.h"
+#include "open_file.h"
+#include "options.h"
+#include "workers.h"
+
+#define FS_MAX_WRITE_BYTES (1u << 20) /* largest WRITE request */
+
+struct fs {
+    const struct fs_options *options; /* constant from start to end, as are log and session */
+    struct walrus_log *log;
+    struct fuse_session *session;
+    int data_dir_fd;
+    uint64_t started_ns;
+    bool initialised;      /* the kernel and we agree; loop thread only */
+    size_t read_bytes_max; /* what the memory of a request can hold of a reply; set before the first read */
+    struct loop loop;
+    struct workers workers;
+    struct node_table nodes;
+    struct open_file_list files;
+    struct consumer_table consumers;
+};
+
+/* The table that libfuse calls. */
+extern const struct fuse_lowlevel_ops fs_operations;
+
+/* errno of a failed call of the engine; prints the message too with --debug. */
+int fs_errno(const struct fs *fs, const struct walrus_error *error);
+
+/* Nanoseconds since the epoch. */
+uint64_t fs_now_ns(void);
+
+#endif

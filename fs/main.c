@@ -1,0 +1,207 @@
+/*
+ * main.c - walrusfs: start, serve, end.
+ *
+ * Everything that a person should hear of is tried, and reported on stderr, before the command returns: options, data
+ * directory, mount point, lock, recovery, mount. The log is opened in the process that serves, since the engine starts
+ * a thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "fs_state.h"
+#include "mountpoint.h"
+#include "report.h"
+
+/* How long to wait for the lock of a predecessor that is still closing the log after its mount is gone. */
+#define LOCK_WAIT_MS 3000
+
+static int exit_code_of(const struct walrus_error *error)
+{
+    switch (error->code) {
+    case WALRUS_E_BUSY:
+        return EX_TEMPFAIL;
+    case WALRUS_E_INVALID:
+        return EX_USAGE;
+    case WALRUS_E_DAMAGED:
+    case WALRUS_E_VERSION:
+        return EX_DATAERR;
+    case WALRUS_E_NOT_FOUND:
+        return EX_NOINPUT;
+    case WALRUS_E_PERMISSION:
+        return EX_NOPERM;
+    case WALRUS_E_NO_MEMORY:
+        return EX_OSERR;
+    default:
+        return EX_IOERR;
+    }
+}
+
+static int prepare_data_dir(struct fs_options *options)
+{
+    if (mkdir(options->data_dir, 0700) != 0 && errno != EEXIST) {
+        report("data directory %s: %s", options->data_dir, strerror(errno));
+        return errno == EACCES || errno == EPERM ? EX_NOPERM : EX_CANTCREAT;
+    }
+    char *path = realpath(options->data_dir, NULL);
+    if (path == NULL) {
+        report("data directory %s: %s", options->data_dir, strerror(errno));
+        return EX_NOINPUT;
+    }
+    free(options->data_dir);
+    options->data_dir = path;
+    options->log.data_dir = path;
+    options->log.lock_wait_ms = LOCK_WAIT_MS;
+    return 0;
+}
+
+static int open_log(struct fs *fs)
+{
+    struct walrus_error error;
+    struct walrus_log_info info;
+    const struct walrus_options *options = &fs->options->log;
+    if (walrus_open(options, &fs->log, &error) != WALRUS_OK) {
+        report("%s", error.message);
+        return exit_code_of(&error);
+    }
+    if (!options->quiet && walrus_log_info(fs->log, &info, &error) == WALRUS_OK && info.recovery_note[0] != '\0') {
+        report("%s: %s", options->data_dir, info.recovery_note);
+    }
+    fs->data_dir_fd = open(options->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fs->data_dir_fd < 0) {
+        report("data directory %s: %s", options->data_dir, strerror(errno));
+        return EX_NOINPUT;
+    }
+    return 0;
+}
+
+static int close_log(struct fs *fs)
+{
+    struct walrus_error error;
+    int code = 0;
+    if (fs->data_dir_fd >= 0) {
+        close(fs->data_dir_fd);
+    }
+    if (walrus_close(fs->log, &error) != WALRUS_OK) {
+        report("%s", error.message);
+        code = exit_code_of(&error);
+    }
+    return code;
+}
+
+static void on_ready(struct fs *fs)
+{
+    (void)fs;
+    daemon_ready();
+}
+
+/* Mounted: serves until unmounted or told to end, and leaves nothing mounted. */
+static int serve(struct fs *fs)
+{
+    struct signal_watch watch;
+    int status = workers_start(&fs->workers);
+    if (status != 0) {
+        report("start a thread: %s", strerror(status));
+        fuse_session_unmount(fs->session);
+        return EX_OSERR;
+    }
+    status = signals_watch(&watch, fs->session);
+    if (status == 0) {
+        status = loop_run(fs, on_ready);
+        signals_unwatch(&watch);
+    }
+    workers_stop(&fs->workers);
+    fuse_session_unmount(fs->session);
+    if (status != 0) {
+        report("the connection to the kernel ended: %s", strerror(status));
+        return EX_OSERR;
+    }
+    return 0;
+}
+
+static int mount_and_serve(struct fs *fs)
+{
+    if (fuse_session_mount(fs->session, fs->options->mountpoint) != 0) {
+        report("cannot mount on %s", fs->options->mountpoint);
+        return EX_UNAVAILABLE;
+    }
+    return serve(fs);
+}
+
+static int run(struct fs *fs)
+{
+    int code = EX_OSERR;
+    loop_init(&fs->loop);
+    open_file_list_init(&fs->files);
+    consumer_table_init(&fs->consumers);
+    if (node_table_init(&fs->nodes) != 0) {
+        report("out of memory");
+    } else {
+        code = open_log(fs);
+        if (code == 0) {
+            code = mount_and_serve(fs);
+        }
+    }
+    /* What is still open here was cut off by a forced unmount or a signal; partial lines are appended now. */
+    open_file_destroy_all(fs);
+    int close_code = close_log(fs);
+    node_table_fini(&fs->nodes);
+    consumer_table_fini(&fs->consumers);
+    open_file_list_fini(&fs->files);
+    loop_fini(&fs->loop);
+    return code != 0 ? code : close_code;
+}
+
+static int start(struct fs_options *options)
+{
+    int code = prepare_data_dir(options);
+    if (code == 0) {
+        code = mountpoint_prepare(&options->mountpoint, options->data_dir);
+    }
+    if (code != 0) {
+        return code;
+    }
+    struct fs fs = {.options = options, .data_dir_fd = -1, .started_ns = fs_now_ns()};
+    if (options_add_mount_options(options) != 0) {
+        report("out of memory");
+        return EX_OSERR;
+    }
+    fs.session = fuse_session_new(&options->fuse, &fs_operations, sizeof fs_operations, &fs);
+    if (fs.session == NULL) {
+        return EX_USAGE; /* libfuse named the option */
+    }
+    int status = daemon_start(options->foreground);
+    if (status != 0) {
+        report("cannot start in the background: %s", strerror(status));
+        code = EX_OSERR;
+    } else {
+        signals_block();
+        code = run(&fs);
+    }
+    fuse_session_destroy(fs.session);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct fs_options options;
+    int code;
+    switch (options_parse(&options, argc, argv)) {
+    case OPTIONS_OK:
+        code = start(&options);
+        break;
+    case OPTIONS_DONE:
+        code = 0;
+        break;
+    default:
+        code = EX_USAGE;
+        break;
+    }
+    options_fini(&options);
+    return code;
+}

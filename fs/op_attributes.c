@@ -1,0 +1,133 @@
+/*
+ * op_attributes.c - stat, chmod, chown, touch, df.
+ *
+ * Times are those of the last append and cannot be set: an explicit time is accepted without effect, so that touch and
+ * tar work. Sizes cannot be set at all.
+ */
+#include <errno.h>
+#include <sys/statvfs.h>
+
+#include "attributes.h"
+#include "fs_state.h"
+#include "operations.h"
+#include "request.h"
+
+static int attributes_of_request(struct request *request, const struct node *node, struct stat *st)
+{
+    const struct open_file *file = open_file_of(request);
+    if (file != NULL && node->kind == WALRUS_NODE_TOPIC) {
+        return attributes_of_open_file(request->fs, node, file, st);
+    }
+    return attributes_of_node(request->fs, node, st);
+}
+
+static void reply_attributes(struct request *request, const struct node *node)
+{
+    struct stat st;
+    int status = attributes_of_request(request, node, &st);
+    if (status == 0) {
+        fuse_reply_attr(request->req, &st, 0);
+    } else {
+        fuse_reply_err(request->req, status);
+    }
+}
+
+static bool handle_getattr(struct request *request, bool may_wait)
+{
+    (void)may_wait;
+    struct node *node = node_table_find(&request->fs->nodes, request->node_id);
+    if (node != NULL) {
+        reply_attributes(request, node);
+    } else {
+        fuse_reply_err(request->req, ESTALE);
+    }
+    return true;
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_info)
+{
+    struct request *request = request_begin(req);
+    request->node_id = node_id;
+    if (file_info != NULL) {
+        request->file_info = *file_info;
+    }
+    request_run(request, handle_getattr);
+}
+
+static int set_owner_and_mode(struct request *request, const struct node *node)
+{
+    struct fs *fs = request->fs;
+    struct walrus_error error;
+    struct walrus_node found;
+    if (node->view != VIEW_TOPICS) {
+        return EPERM;
+    }
+    if (walrus_lookup(fs->log, node->name, &found, &error) != WALRUS_OK) {
+        return error.code == WALRUS_E_NOT_FOUND ? ESTALE : fs_errno(fs, &error);
+    }
+    if (found.id != node->id) {
+        return ESTALE;
+    }
+    struct walrus_attributes attributes = found.attributes;
+    if ((request->to_set & FUSE_SET_ATTR_MODE) != 0) {
+        attributes.mode = request->attributes.st_mode & 07777;
+    }
+    if ((request->to_set & FUSE_SET_ATTR_UID) != 0) {
+        attributes.uid = request->attributes.st_uid;
+    }
+    if ((request->to_set & FUSE_SET_ATTR_GID) != 0) {
+        attributes.gid = request->attributes.st_gid;
+    }
+    if (walrus_set_attributes(fs->log, node->name, &attributes, &error) != WALRUS_OK) {
+        return fs_errno(fs, &error);
+    }
+    return 0;
+}
+
+static bool handle_setattr(struct request *request, bool may_wait)
+{
+    const int owner_and_mode = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
+    struct node *node = node_table_find(&request->fs->nodes, request->node_id);
+    int status = node != NULL ? 0 : ESTALE;
+    if (status == 0 && (request->to_set & FUSE_SET_ATTR_SIZE) != 0 && node->view != VIEW_BATCH) {
+        status = EPERM;
+    }
+    if (status == 0 && (request->to_set & owner_and_mode) != 0) {
+        if (!may_wait) {
+            return false;
+        }
+        status = set_owner_and_mode(request, node);
+    }
+    if (status == 0) {
+        reply_attributes(request, node);
+    } else {
+        fuse_reply_err(request->req, status);
+    }
+    return true;
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t node_id, struct stat *attributes, int to_set,
+                struct fuse_file_info *file_info)
+{
+    struct request *request = request_begin(req);
+    request->node_id = node_id;
+    request->attributes = *attributes;
+    request->to_set = to_set;
+    if (file_info != NULL) {
+        request->file_info = *file_info;
+    }
+    request_run(request, handle_setattr);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t node_id)
+{
+    (void)node_id;
+    struct fs *fs = fuse_req_userdata(req);
+    struct statvfs figures;
+    if (fstatvfs(fs->data_dir_fd, &figures) != 0) {
+        fuse_reply_err(req, errno);
+        return;
+    }
+    figures.f_namemax = WALRUS_NAME_COMPONENT_MAX;
+    fuse_reply_statfs(req, &figures);
+}

@@ -1,0 +1,96 @@
+#include "open_file.h"
+
+#include <stdlib.h>
+
+#include <utlist.h>
+
+#include "fs_state.h"
+#include "request.h"
+
+void open_file_list_init(struct open_file_list *list)
+{
+    *list = (struct open_file_list){0};
+    pthread_mutex_init(&list->mutex, NULL);
+}
+
+void open_file_list_fini(struct open_file_list *list)
+{
+    pthread_mutex_destroy(&list->mutex);
+}
+
+struct open_file *open_file_create(struct open_file_list *list, const struct file_kind *kind,
+                                   struct walrus_topic *topic, const struct walrus_topic_info *info)
+{
+    struct open_file *file = calloc(1, sizeof *file);
+    if (file == NULL) {
+        walrus_topic_close(topic);
+        return NULL;
+    }
+    file->kind = kind;
+    file->topic = topic;
+    pthread_mutex_init(&file->mutex, NULL);
+    if (info != NULL) {
+        file->topic_id = info->id;
+        file->base_offset = info->first_offset;
+        file->delimiter = info->settings.framing == WALRUS_FRAMING_NUL ? '\0' : '\n';
+        file->delimiter_length = info->settings.framing == WALRUS_FRAMING_WRITE ? 0 : 1;
+        file->append_waits = info->settings.sync.mode == WALRUS_SYNC_EACH;
+        framing_init(&file->framing, info->settings.framing);
+    }
+    pthread_mutex_lock(&list->mutex);
+    DL_APPEND(list->head, file);
+    pthread_mutex_unlock(&list->mutex);
+    return file;
+}
+
+void open_file_destroy(struct fs *fs, struct open_file *file)
+{
+    pthread_mutex_lock(&fs->files.mutex);
+    DL_DELETE(fs->files.head, file);
+    pthread_mutex_unlock(&fs->files.mutex);
+    if (file->kind->close != NULL) {
+        file->kind->close(fs, file);
+    }
+    walrus_entries_free(&file->entries);
+    walrus_entries_free(&file->spare_entries);
+    framing_fini(&file->framing);
+    walrus_topic_close(file->topic);
+    pthread_mutex_destroy(&file->mutex);
+    free(file);
+}
+
+void open_file_destroy_all(struct fs *fs)
+{
+    while (fs->files.head != NULL) {
+        open_file_destroy(fs, fs->files.head);
+    }
+}
+
+bool open_file_topic_info(struct open_file_list *list, uint64_t topic_id, struct walrus_topic_info *info)
+{
+    struct open_file *file;
+    pthread_mutex_lock(&list->mutex);
+    DL_FOREACH(list->head, file) {
+        if (file->topic != NULL && file->topic_id == topic_id) {
+            break;
+        }
+    }
+    bool found = file != NULL && walrus_topic_info(file->topic, info, NULL) == WALRUS_OK;
+    pthread_mutex_unlock(&list->mutex);
+    return found;
+}
+
+bool open_file_lock(struct open_file *file, bool may_wait)
+{
+    return (may_wait ? pthread_mutex_lock(&file->mutex) : pthread_mutex_trylock(&file->mutex)) == 0;
+}
+
+void open_file_unlock(struct open_file *file)
+{
+    pthread_mutex_unlock(&file->mutex);
+}
+
+struct open_file *open_file_of(const struct request *request)
+{
+    return (struct open_file *)(uintptr_t)request->file_info.fh;
+}

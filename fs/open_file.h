@@ -1,0 +1,104 @@
+/*
+ * open_file.h - what stands behind one open(2): a topic being replayed and appended to, a topic being consumed, a batch
+ * being staged. Its operations are those of its kind (struct file_kind).
+ */
+#ifndef WALRUSFS_OPEN_FILE_H
+#define WALRUSFS_OPEN_FILE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <walrus/walrus.h>
+
+#include "framing.h"
+
+struct batch_session;
+struct consumer;
+struct fs;
+struct open_file;
+struct request;
+
+/* Each is a handler as request.h describes it; NULL: EPERM for reads and writes, success for the rest. */
+struct file_kind {
+    bool (*read)(struct request *request, bool may_wait);
+    bool (*write)(struct request *request, bool may_wait);
+    bool (*flush)(struct request *request, bool may_wait);
+    bool (*sync)(struct request *request, bool may_wait);
+    /* True when close() may wait for the disk; asked before it. */
+    bool (*close_waits)(struct open_file *file);
+    /* Ends what the kind added to the file; reports what nobody else can be told. Called once, without other users. */
+    void (*close)(struct fs *fs, struct open_file *file);
+};
+
+struct open_file {
+    struct open_file *prev; /* in the list of all, guarded by its mutex */
+    struct open_file *next;
+    const struct file_kind *kind;
+    struct walrus_topic *topic; /* owned; NULL for .batch */
+    uint64_t topic_id;
+    uint8_t delimiter;
+    size_t delimiter_length; /* 0 or 1 */
+    bool append_waits;       /* the topic's policy makes every append wait for a sync */
+
+    pthread_mutex_t mutex; /* guards everything below */
+
+    /* replay */
+    uint64_t base_offset; /* stream offset that is byte 0 of this open file; constant */
+    struct walrus_position position;
+
+    /* append */
+    struct framing framing;
+    uint64_t last_writer; /* lock owner of the last write */
+
+    /* consume */
+    struct consumer *consumer;
+    struct walrus_entries entries;       /* the entry that is being handed out in pieces, or the last one (.drain) */
+    struct walrus_entries spare_entries; /* .drain: read into, so that finding none leaves the last one in place */
+    struct walrus_position peek_position;
+    size_t piece_done; /* O_NONBLOCK: bytes of entries.items[0] that are handed out */
+    bool piece_active;
+    uint64_t last_start; /* .drain: file position of the last entry, and of its end */
+    uint64_t last_end;
+
+    struct batch_session *batch;
+};
+
+struct open_file_list {
+    pthread_mutex_t mutex;
+    struct open_file *head;
+};
+
+void open_file_list_init(struct open_file_list *list);
+void open_file_list_fini(struct open_file_list *list);
+
+/*
+ * Makes an open file on `topic` (which it then owns, also on failure; NULL for .batch), with what `info` says of it
+ * (NULL with it). NULL without memory.
+ */
+struct open_file *open_file_create(struct open_file_list *list, const struct file_kind *kind,
+                                   struct walrus_topic *topic, const struct walrus_topic_info *info);
+
+/* Closes and frees. May wait if close_waits() said so. */
+void open_file_destroy(struct fs *fs, struct open_file *file);
+
+/* Closes every open file: the end of a session that the kernel did not see through. */
+void open_file_destroy_all(struct fs *fs);
+
+/* What a topic is that may only live on in its open files, being deleted. False when no file has it open. */
+bool open_file_topic_info(struct open_file_list *list, uint64_t topic_id, struct walrus_topic_info *info);
+
+/* Locks the file's mutex, waiting for it only if may_wait. */
+bool open_file_lock(struct open_file *file, bool may_wait);
+void open_file_unlock(struct open_file *file);
+
+/* The open file that a request names. */
+struct open_file *open_file_of(const struct request *request);
+
+extern const struct file_kind file_kind_topic;   /* file_topic.c */
+extern const struct file_kind file_kind_consume; /* file_consume.c, as the next two */
+extern const struct file_kind file_kind_peek;
+extern const struct file_kind file_kind_drain;
+extern const struct file_kind file_kind_batch; /* file_batch.c */
+
+#endif

@@ -1,0 +1,84 @@
+#include "workers.h"
+
+#include "request.h"
+
+static void *worker_main(void *argument)
+{
+    struct workers *workers = argument;
+    pthread_mutex_lock(&workers->mutex);
+    for (;;) {
+        while (workers->first == NULL && !workers->stopping) {
+            workers->idle_count++;
+            pthread_cond_wait(&workers->wanted, &workers->mutex);
+            workers->idle_count--;
+        }
+        struct request *request = workers->first;
+        if (request == NULL) {
+            break;
+        }
+        workers->first = request->next;
+        if (workers->first == NULL) {
+            workers->last = NULL;
+        }
+        workers->queued_count--;
+        pthread_mutex_unlock(&workers->mutex);
+        request->handler(request, true);
+        request_release(request);
+        pthread_mutex_lock(&workers->mutex);
+    }
+    pthread_mutex_unlock(&workers->mutex);
+    return NULL;
+}
+
+static int add_thread_locked(struct workers *workers)
+{
+    int status = pthread_create(&workers->threads[workers->thread_count], NULL, worker_main, workers);
+    if (status == 0) {
+        workers->thread_count++;
+    }
+    return status;
+}
+
+int workers_start(struct workers *workers)
+{
+    *workers = (struct workers){0};
+    pthread_mutex_init(&workers->mutex, NULL);
+    pthread_cond_init(&workers->wanted, NULL);
+    pthread_mutex_lock(&workers->mutex);
+    int status = add_thread_locked(workers);
+    pthread_mutex_unlock(&workers->mutex);
+    return status;
+}
+
+void workers_submit(struct workers *workers, struct request *request)
+{
+    request->next = NULL;
+    pthread_mutex_lock(&workers->mutex);
+    if (workers->last != NULL) {
+        workers->last->next = request;
+    } else {
+        workers->first = request;
+    }
+    workers->last = request;
+    workers->queued_count++;
+    if (workers->queued_count > workers->idle_count && workers->thread_count < WORKERS_MAX) {
+        /* Without a further thread the request waits for one of those that are there. */
+        (void)add_thread_locked(workers);
+    }
+    pthread_cond_signal(&workers->wanted);
+    pthread_mutex_unlock(&workers->mutex);
+}
+
+void workers_stop(struct workers *workers)
+{
+    pthread_mutex_lock(&workers->mutex);
+    workers->stopping = true;
+    pthread_cond_broadcast(&workers->wanted);
+    unsigned thread_count = workers->thread_count;
+    pthread_mutex_unlock(&workers->mutex);
+    for (unsigned i = 0; i < thread_count; i++) {
+        pthread_join(workers->threads[i], NULL);
+    }
+    pthread_cond_destroy(&workers->wanted);
+    pthread_mutex_destroy(&workers->mutex);
+}

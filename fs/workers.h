@@ -1,0 +1,36 @@
+/*
+ * workers.h - threads that run what may wait, so that the loop never does.
+ */
+#ifndef WALRUSFS_WORKERS_H
+#define WALRUSFS_WORKERS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct request;
+
+#define WORKERS_MAX 32
+
+struct workers {
+    pthread_mutex_t mutex;
+    pthread_cond_t wanted;
+    struct request *first; /* queue, guarded by mutex as all below */
+    struct request *last;
+    unsigned queued_count;
+    unsigned idle_count;
+    unsigned thread_count;
+    bool stopping;
+    pthread_t threads[WORKERS_MAX];
+};
+
+/* Starts the first thread; more come when requests wait and none is idle. 0 or an errno. */
+int workers_start(struct workers *workers);
+
+/* Queues a request; its handler runs on a worker with may_wait = true. Never blocks. The queue holds what callers wait
+ * for. */
+void workers_submit(struct workers *workers, struct request *request);
+
+/* Runs what is queued, then ends the threads. */
+void workers_stop(struct workers *workers);
+
+#endif

@@ -1,0 +1,380 @@
+/*
+ * crash_calls.c - the calls a script makes, each framed by what the model must know before and after it.
+ */
+#include "crash_script.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void unexpected(struct script *script, const struct walrus_error *error)
+{
+    if (script->visits->finding.found)
+        return;
+    finding_set(&script->visits->finding, "%s failed: %s\n  again: --script %llu --operation %llu", script->model.in_flight,
+                error->message[0] ? error->message : walrus_code_name(error->code),
+                (unsigned long long)script->plan->seed, (unsigned long long)script->operation);
+}
+
+/* A call other than append failed: whether it took effect is open, so the script ends with it in flight. */
+static void give_up(struct script *script, const struct walrus_error *error)
+{
+    if (!script->may_fail)
+        unexpected(script, error);
+    script->over = true;
+}
+
+static void note_in_flight(struct script *script, const char *what, const char *name)
+{
+    static _Thread_local char text[80];
+    snprintf(text, sizeof text, "%s %s", what, name);
+    script->model.in_flight = text;
+    if (script->plan->verbose)
+        fprintf(stderr, "call %llu, operation %llu: %s\n", (unsigned long long)script->calls,
+                (unsigned long long)script->operation, text);
+}
+
+bool script_open_log(struct script *script)
+{
+    struct walrus_error error = {0};
+    note_in_flight(script, "open", "log");
+    if (open_disk(script->disk, &script->visits->options, &script->log, &error) == WALRUS_OK)
+        return true;
+    give_up(script, &error);
+    return false;
+}
+
+static bool close_cursor(struct script *script, struct model_topic *topic)
+{
+    struct walrus_error error = {0};
+    if (!topic->cursor)
+        return true;
+    note_in_flight(script, "close cursor of", topic->name);
+    enum walrus_code code = walrus_cursor_close(topic->cursor, &error);
+    topic->cursor = NULL;
+    if (code != WALRUS_OK) {
+        give_up(script, &error);
+        return false;
+    }
+    model_cursor_persisted(topic);
+    return true;
+}
+
+static void close_handle(struct model_topic *topic)
+{
+    walrus_topic_close(topic->handle);
+    topic->handle = NULL;
+}
+
+bool script_close_log(struct script *script)
+{
+    struct walrus_error error = {0};
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        close_cursor(script, &script->model.topics[i]);
+        close_handle(&script->model.topics[i]);
+    }
+    note_in_flight(script, "close", "log");
+    enum walrus_code code = walrus_close(script->log, &error);
+    script->log = NULL;
+    if (code != WALRUS_OK) {
+        give_up(script, &error);
+        return false;
+    }
+    if (!script->over)
+        model_all_durable(&script->model, true);
+    script->model.in_flight = "nothing";
+    return !script->over;
+}
+
+static void reopen(struct script *script)
+{
+    if (script_close_log(script))
+        script_open_log(script);
+}
+
+/* A random topic, made when there is none of that name. NULL: over. */
+static struct model_topic *some_topic(struct script *script)
+{
+    struct random_source *random = &script->random;
+    struct model_topic *topic = &script->model.topics[random_below(random, random_percent(random, 70) ? 2 : MODEL_TOPICS)];
+    struct walrus_error error = {0};
+    if (topic->handle)
+        return topic;
+    if (topic->exists) {
+        note_in_flight(script, "open topic", topic->name);
+        if (walrus_topic_open(script->log, topic->name, 0, NULL, &topic->handle, &error) == WALRUS_OK)
+            return topic;
+        give_up(script, &error);
+        return NULL;
+    }
+    static const enum walrus_sync_mode modes[] = {WALRUS_SYNC_INHERIT, WALRUS_SYNC_INHERIT, WALRUS_SYNC_EACH,
+                                                  WALRUS_SYNC_NONE};
+    enum walrus_sync_mode mode = modes[random_below(random, 4)];
+    uint32_t bits = 0600 | (uint32_t)random_below(random, 64);
+    struct walrus_topic_settings settings = {.attributes = {.mode = bits}, .sync = {.mode = mode}};
+    note_in_flight(script, "create topic", topic->name);
+    model_topic_creating(topic, mode == WALRUS_SYNC_INHERIT ? script->visits->options.sync.mode : mode, bits);
+    if (walrus_topic_open(script->log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, &settings, &topic->handle,
+                          &error) != WALRUS_OK) {
+        give_up(script, &error);
+        return NULL;
+    }
+    model_topic_created(&script->model, topic);
+    return topic;
+}
+
+static size_t some_length(struct random_source *random)
+{
+    unsigned kind = (unsigned)random_below(random, 100);
+    if (kind < 5)
+        return 0;
+    if (kind < 60)
+        return random_between(random, 1, 200);
+    if (kind < 88)
+        return random_between(random, 200, 2000);
+    return random_between(random, 2000, 20000);
+}
+
+static void append_ended(struct script *script, struct model_topic *topic, enum walrus_code code, unsigned flags,
+                         const struct walrus_receipt *receipt, struct walrus_error *error)
+{
+    if (code == WALRUS_OK && receipt->sequence != topic->count) {
+        finding_set(&script->visits->finding, "append to %s got sequence %llu, not %zu\n  again: --script %llu", topic->name,
+                    (unsigned long long)receipt->sequence, topic->count, (unsigned long long)script->plan->seed);
+    }
+    if (code == WALRUS_OK) {
+        model_pending_succeeded(&script->model, topic,
+                                topic->sync == WALRUS_SYNC_EACH || (flags & WALRUS_DURABLE));
+        return;
+    }
+    model_pending_failed(topic);
+    if (!script->may_fail)
+        unexpected(script, error);
+}
+
+static void append_one(struct script *script)
+{
+    struct model_topic *topic = some_topic(script);
+    struct walrus_receipt receipt = {0};
+    struct walrus_error error = {0};
+    if (!topic)
+        return;
+    unsigned flags = random_percent(&script->random, 15) ? WALRUS_DURABLE : 0;
+    note_in_flight(script, flags ? "durable append to" : "append to", topic->name);
+    struct model_entry *entry = model_add_pending(&script->model, topic, some_length(&script->random), true);
+    enum walrus_code code = walrus_append(topic->handle, entry->bytes, entry->length, flags, &receipt, &error);
+    append_ended(script, topic, code, flags, &receipt, &error);
+}
+
+static void append_batch(struct script *script)
+{
+    struct walrus_slice slices[40];
+    struct model_topic *topic = some_topic(script);
+    struct walrus_receipt receipt = {0};
+    struct walrus_error error = {0};
+    struct random_source *random = &script->random;
+    if (!topic)
+        return;
+    unsigned flags = random_percent(random, 15) ? WALRUS_DURABLE : 0;
+    size_t count = 1 + random_below(random, random_percent(random, 85) ? 8 : 40);
+    note_in_flight(script, flags ? "durable batch to" : "batch to", topic->name);
+    for (size_t i = 0; i < count; i++) {
+        size_t length = some_length(random);
+        if (count > 8)
+            length %= 1000;
+        struct model_entry *entry = model_add_pending(&script->model, topic, length, i == 0);
+        slices[i] = (struct walrus_slice){entry->bytes, entry->length};
+    }
+    enum walrus_code code = walrus_append_batch(topic->handle, slices, count, flags, &receipt, &error);
+    append_ended(script, topic, code, flags, &receipt, &error);
+}
+
+static bool open_cursor(struct script *script, struct model_topic *topic)
+{
+    struct walrus_error error = {0};
+    struct walrus_consistency own = {.mode = random_percent(&script->random, 40) ? WALRUS_STRICTLY_AT_ONCE
+                                                                                 : WALRUS_AT_LEAST_ONCE,
+                                     .interval_entries = 1 + (uint32_t)random_below(&script->random, 8)};
+    if (topic->cursor)
+        return true;
+    const struct walrus_consistency *used = random_percent(&script->random, 50) ? &own : NULL;
+    note_in_flight(script, "open cursor of", topic->name);
+    if (walrus_cursor_open(topic->handle, NULL, used, &topic->cursor, &error) != WALRUS_OK) {
+        give_up(script, &error);
+        return false;
+    }
+    if (!used)
+        used = &script->visits->options.consistency;
+    topic->cursor_interval = used->mode == WALRUS_STRICTLY_AT_ONCE ? 0 : used->interval_entries;
+    return true;
+}
+
+static void read_cursor(struct script *script, unsigned flags)
+{
+    struct model_topic *topic = some_topic(script);
+    struct walrus_entries entries = {0};
+    struct walrus_error error = {0};
+    struct walrus_read_limits limits = {0};
+    if (!topic || !open_cursor(script, topic))
+        return;
+    if (random_percent(&script->random, 60)) {
+        limits.max_bytes = random_below(&script->random, 6000);
+        limits.max_entries = 1 + random_below(&script->random, 10);
+    }
+    note_in_flight(script, flags & WALRUS_PEEK ? "peek at" : "consume from", topic->name);
+    if (!(flags & WALRUS_PEEK))
+        model_cursor_moving(topic);
+    enum walrus_code code = walrus_cursor_read(topic->cursor, &limits, flags, &entries, &error);
+    if (code != WALRUS_OK) {
+        give_up(script, &error);
+        walrus_entries_free(&entries);
+        return;
+    }
+    bool right = entries.count > 0 || topic->cursor_next == topic->count;
+    for (size_t i = 0; right && i < entries.count; i++) {
+        uint64_t sequence = topic->cursor_next + i;
+        right = sequence < topic->count && entries.items[i].sequence == sequence &&
+                entries.items[i].length == topic->entries[sequence].length &&
+                memcmp(entries.items[i].data, topic->entries[sequence].bytes, entries.items[i].length) == 0;
+    }
+    if (!right)
+        finding_set(&script->visits->finding, "%s gave wrong entries (%zu from %llu of %zu)\n  again: --script %llu",
+                    script->model.in_flight, entries.count, (unsigned long long)topic->cursor_next, topic->count,
+                    (unsigned long long)script->plan->seed);
+    if (!(flags & WALRUS_PEEK))
+        model_cursor_moved(topic, entries.count);
+    walrus_entries_free(&entries);
+}
+
+static void set_cursor(struct script *script)
+{
+    struct model_topic *topic = some_topic(script);
+    struct walrus_error error = {0};
+    if (!topic || !open_cursor(script, topic))
+        return;
+    uint64_t target = random_below(&script->random, topic->count + 1);
+    note_in_flight(script, "set cursor of", topic->name);
+    topic->cursor_set_to = target;
+    if (walrus_cursor_set(topic->cursor, target, &error) != WALRUS_OK) {
+        give_up(script, &error);
+        return;
+    }
+    topic->cursor_next = target;
+    model_cursor_persisted(topic);
+}
+
+static void sync_something(struct script *script)
+{
+    struct walrus_error error = {0};
+    if (random_percent(&script->random, 50)) {
+        note_in_flight(script, "sync", "log");
+        if (walrus_sync(script->log, &error) != WALRUS_OK)
+            give_up(script, &error);
+        else
+            model_all_durable(&script->model, false);
+        return;
+    }
+    struct model_topic *topic = some_topic(script);
+    if (!topic)
+        return;
+    note_in_flight(script, "sync topic", topic->name);
+    if (walrus_topic_sync(topic->handle, &error) != WALRUS_OK)
+        give_up(script, &error);
+    else
+        model_topic_is_durable(&script->model, topic);
+}
+
+static void delete_topic(struct script *script)
+{
+    struct model_topic *topic = some_topic(script);
+    struct walrus_error error = {0};
+    if (!topic || !close_cursor(script, topic))
+        return;
+    note_in_flight(script, "delete topic", topic->name);
+    topic->deleting = true;
+    if (random_percent(&script->random, 50))
+        close_handle(topic);
+    if (walrus_topic_delete(script->log, topic->name, &error) != WALRUS_OK) {
+        give_up(script, &error);
+        return;
+    }
+    model_topic_deleted(topic);
+    note_in_flight(script, "close deleted topic", topic->name);
+    close_handle(topic);
+}
+
+static bool namespace_is_used(struct script *script, const struct model_namespace *name_space)
+{
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        if (script->model.topics[i].exists && model_is_parent(name_space->name, script->model.topics[i].name))
+            return true;
+    }
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
+        if (script->model.namespaces[i].exists && model_is_parent(name_space->name, script->model.namespaces[i].name))
+            return true;
+    }
+    return false;
+}
+
+static void change_namespace(struct script *script)
+{
+    struct model_namespace *name_space = &script->model.namespaces[random_below(&script->random, MODEL_NAMESPACES)];
+    struct walrus_error error = {0};
+    bool remove = name_space->exists;
+    bool used = remove && namespace_is_used(script, name_space);
+    bool parent_missing = strcmp(name_space->name, "deep/er") == 0 && !script->model.namespaces[1].exists;
+    note_in_flight(script, remove ? "remove namespace" : "create namespace", name_space->name);
+    name_space->changing = !used && !parent_missing;
+    enum walrus_code code = remove ? walrus_namespace_remove(script->log, name_space->name, &error)
+                                   : walrus_namespace_create(script->log, name_space->name, NULL, &error);
+    if (used || parent_missing) {
+        if (code != (used ? WALRUS_E_NOT_EMPTY : WALRUS_E_NOT_FOUND) && !script->may_fail)
+            unexpected(script, &error);
+        return;
+    }
+    if (code != WALRUS_OK) {
+        give_up(script, &error);
+        return;
+    }
+    name_space->changing = false;
+    if (remove)
+        name_space->exists = name_space->durable = false;
+    else
+        model_namespace_is_durable(&script->model, name_space->name);
+}
+
+static void set_attributes(struct script *script)
+{
+    struct model_topic *topic = some_topic(script);
+    struct walrus_error error = {0};
+    if (!topic || topic->mode_count == MODEL_MODES)
+        return;
+    struct walrus_attributes attributes = {.mode = 0600 | (uint32_t)random_below(&script->random, 64)};
+    note_in_flight(script, "set attributes of", topic->name);
+    topic->modes[topic->mode_count++] = attributes.mode;
+    if (walrus_set_attributes(script->log, topic->name, &attributes, &error) != WALRUS_OK)
+        give_up(script, &error);
+}
+
+void script_call(struct script *script)
+{
+    static const struct {
+        unsigned percent;
+        void (*call)(struct script *script);
+    } calls[] = {{42, append_one},   {15, append_batch},     {4, set_cursor},   {7, sync_something},
+                 {4, delete_topic},  {4, change_namespace},  {2, set_attributes}, {3, reopen}};
+    unsigned drawn = (unsigned)random_below(&script->random, 100);
+    script->calls++;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        if (drawn < calls[i].percent) {
+            calls[i].call(script);
+            return;
+        }
+        drawn -= calls[i].percent;
+    }
+    if (drawn < 3) {
+        struct model_topic *topic = &script->model.topics[random_below(&script->random, 2)];
+        close_cursor(script, topic);
+        return;
+    }
+    read_cursor(script, drawn < 6 ? WALRUS_PEEK : 0);
+}

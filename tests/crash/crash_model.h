@@ -1,0 +1,95 @@
+/*
+ * crash_model.h - what a log may hold and must hold if the power failed now.
+ *
+ * The script keeps it up to date: before a call it notes what is in flight, after the call what was acknowledged. Verifying
+ * a crashed copy only reads it, so that this may happen in the middle of a call.
+ */
+#ifndef WALRUS_TESTS_CRASH_MODEL_H
+#define WALRUS_TESTS_CRASH_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <walrus/walrus.h>
+
+struct model_entry {
+    uint8_t *bytes;
+    size_t length;
+    bool starts_unit; /* false: a later entry of a batch, which cannot be without the ones before it */
+};
+
+#define MODEL_TOPICS 6
+#define MODEL_NAMESPACES 4
+#define MODEL_MODES 16
+
+struct model_topic {
+    const char *name;
+    bool exists;   /* to the live log */
+    bool durable;  /* must survive */
+    bool creating; /* in flight: may exist */
+    bool deleting; /* in flight: may be gone */
+    enum walrus_sync_mode sync;
+    struct model_entry *entries; /* acknowledged, then in flight */
+    size_t capacity;
+    size_t count;         /* acknowledged */
+    size_t pending_count; /* in flight, behind the acknowledged ones */
+    size_t durable_count; /* must survive */
+
+    /* Bounds of the default group's cursor: what a crash may leave. */
+    uint64_t cursor_low;
+    uint64_t cursor_high;
+    uint64_t cursor_next;     /* to the live log */
+    uint64_t cursor_set_to;   /* in flight: the cursor may be exactly here, or UINT64_MAX */
+    uint32_t cursor_interval; /* at_least_once(n); 0: strictly_at_once */
+
+    /* Permission bits set since the last one known durable: any of them may survive. */
+    uint32_t modes[MODEL_MODES];
+    size_t mode_count;
+
+    struct walrus_topic *handle;
+    struct walrus_cursor *cursor;
+};
+
+struct model_namespace {
+    const char *name;
+    bool exists;
+    bool durable;
+    bool changing; /* a create or remove is in flight */
+};
+
+struct model {
+    struct model_topic topics[MODEL_TOPICS];
+    struct model_namespace namespaces[MODEL_NAMESPACES];
+    uint64_t next_key; /* of payloads: never the same twice, so that a wrong entry is always seen */
+    const char *in_flight; /* the call, for messages */
+};
+
+void model_init(struct model *model, uint64_t seed);
+/* Handles must be closed before. */
+void model_fini(struct model *model);
+
+/* Adds an entry of `length` bytes in flight and returns it. */
+struct model_entry *model_add_pending(struct model *model, struct model_topic *topic, size_t length, bool starts_unit);
+void model_pending_succeeded(struct model *model, struct model_topic *topic, bool durable);
+void model_pending_failed(struct model_topic *topic);
+
+/* The topic with all that it holds, its name and the namespaces that reach it must survive. */
+void model_topic_is_durable(struct model *model, struct model_topic *topic);
+/* Before the call that creates, and after it. */
+void model_topic_creating(struct model_topic *topic, enum walrus_sync_mode sync, uint32_t mode);
+void model_topic_created(struct model *model, struct model_topic *topic);
+void model_topic_deleted(struct model_topic *topic);
+void model_namespace_is_durable(struct model *model, const char *name);
+/* After walrus_sync(), and with `closed` after walrus_close(). */
+void model_all_durable(struct model *model, bool closed);
+
+/* The live log is about to hand out, and has handed out, `entry_count` entries through the cursor. */
+void model_cursor_moving(struct model_topic *topic);
+void model_cursor_moved(struct model_topic *topic, size_t entry_count);
+/* The cursor was persisted where it is. */
+void model_cursor_persisted(struct model_topic *topic);
+
+bool model_is_parent(const char *name_space, const char *name);
+
+#endif

@@ -1,0 +1,291 @@
+#include "crash_verify.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void finding_set(struct finding *finding, const char *format, ...)
+{
+    if (finding->found)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(finding->text, sizeof finding->text, format, arguments);
+    va_end(arguments);
+    finding->found = true;
+}
+
+void expect_from_model(struct expected_log *expected, const struct model *model)
+{
+    memset(expected, 0, sizeof *expected);
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        const struct model_topic *topic = &model->topics[i];
+        struct expected_topic *out = &expected->topics[i];
+        out->name = topic->name;
+        out->may_exist = topic->exists || topic->creating;
+        out->must_exist = topic->exists && !topic->deleting && (topic->durable || topic->cursor_low > 0);
+        out->entries = topic->entries;
+        out->min_count = topic->durable_count;
+        out->max_count = topic->count + topic->pending_count;
+        out->cursor_low = topic->cursor_low;
+        out->cursor_high = topic->cursor_high;
+        out->cursor_set_to = topic->cursor_set_to;
+        out->modes = topic->modes;
+        /* A name that was not durable may be found again by its blocks, which know nothing of modes. */
+        out->mode_count = topic->durable ? topic->mode_count : 0;
+    }
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
+        const struct model_namespace *name_space = &model->namespaces[i];
+        expected->namespaces[i].name = name_space->name;
+        expected->namespaces[i].may_exist = name_space->exists || name_space->changing;
+        expected->namespaces[i].must_exist = name_space->exists && name_space->durable && !name_space->changing;
+    }
+    /* A topic on its way brings its namespaces along. */
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
+        for (size_t t = 0; t < MODEL_TOPICS; t++) {
+            if (expected->topics[t].may_exist && model_is_parent(expected->namespaces[i].name, expected->topics[t].name))
+                expected->namespaces[i].may_exist = true;
+        }
+    }
+}
+
+void expect_what_was_seen(struct expected_log *expected, const struct seen_log *seen)
+{
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        struct expected_topic *topic = &expected->topics[i];
+        topic->may_exist = topic->must_exist = seen->topics[i].exists;
+        topic->min_count = topic->max_count = seen->topics[i].count;
+        topic->cursor_low = topic->cursor_high = seen->topics[i].cursor;
+        topic->cursor_set_to = UINT64_MAX;
+        topic->modes = &seen->topics[i].mode;
+        topic->mode_count = 1;
+    }
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++)
+        expected->namespaces[i].may_exist = expected->namespaces[i].must_exist = seen->namespaces[i];
+}
+
+static const char *why(const struct walrus_error *error)
+{
+    return error->message[0] ? error->message : walrus_code_name(error->code);
+}
+
+static bool entry_matches(const struct expected_topic *topic, const struct walrus_entry *entry, uint64_t sequence,
+                          uint64_t offset, struct finding *finding)
+{
+    const struct model_entry *model = &topic->entries[sequence];
+    if (entry->sequence != sequence || entry->offset != offset)
+        finding_set(finding, "topic %s: entry %llu at offset %llu says sequence %llu offset %llu", topic->name,
+                    (unsigned long long)sequence, (unsigned long long)offset, (unsigned long long)entry->sequence,
+                    (unsigned long long)entry->offset);
+    else if (entry->length != model->length)
+        finding_set(finding, "topic %s: entry %llu has %zu bytes, not %zu", topic->name, (unsigned long long)sequence,
+                    entry->length, model->length);
+    else if (memcmp(entry->data, model->bytes, model->length) != 0)
+        finding_set(finding, "topic %s: entry %llu has other bytes", topic->name, (unsigned long long)sequence);
+    return !finding->found;
+}
+
+static bool verify_entries(struct walrus_topic *handle, const struct expected_topic *topic, size_t *count,
+                           uint64_t *end_offset, struct finding *finding)
+{
+    struct walrus_entries entries = {0};
+    struct walrus_position position = {0};
+    struct walrus_read_limits limits = {.max_bytes = 64 << 10};
+    struct walrus_error error = {0};
+    uint64_t sequence = 0;
+    uint64_t offset = 0;
+    for (;;) {
+        if (walrus_read_entries(handle, &position, &limits, &entries, &error) != WALRUS_OK) {
+            finding_set(finding, "topic %s: reading entry %llu: %s", topic->name, (unsigned long long)sequence, why(&error));
+            break;
+        }
+        if (entries.count == 0)
+            break;
+        for (size_t i = 0; i < entries.count && !finding->found; i++) {
+            if (sequence >= topic->max_count) {
+                finding_set(finding, "topic %s: more than the %zu entries ever appended", topic->name, topic->max_count);
+                break;
+            }
+            entry_matches(topic, &entries.items[i], sequence, offset, finding);
+            offset += topic->entries[sequence].length + 1;
+            sequence++;
+        }
+        if (finding->found)
+            break;
+    }
+    walrus_entries_free(&entries);
+    *count = (size_t)sequence;
+    *end_offset = offset;
+    if (!finding->found && sequence < topic->min_count)
+        finding_set(finding, "topic %s: LOST %zu of %zu durable entries", topic->name, topic->min_count - (size_t)sequence,
+                    topic->min_count);
+    if (!finding->found && sequence < topic->max_count && !topic->entries[sequence].starts_unit)
+        finding_set(finding, "topic %s: TORN BATCH: entry %llu is there, the next of its batch is not", topic->name,
+                    (unsigned long long)sequence - 1);
+    return !finding->found;
+}
+
+static bool verify_stream(struct walrus_topic *handle, const struct expected_topic *topic, size_t count,
+                          struct finding *finding)
+{
+    struct walrus_position position = {0};
+    struct walrus_error error = {0};
+    uint64_t offset = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint8_t buffer[24 << 10];
+        size_t want = topic->entries[i].length + 1;
+        size_t got = 0;
+        if (want > sizeof buffer)
+            want = sizeof buffer;
+        if (walrus_read_stream(handle, &position, offset, buffer, want, &got, &error) != WALRUS_OK) {
+            finding_set(finding, "topic %s: stream at %llu: %s", topic->name, (unsigned long long)offset, why(&error));
+            return false;
+        }
+        size_t payload = want - (want > topic->entries[i].length);
+        if (got != want || memcmp(buffer, topic->entries[i].bytes, payload) != 0 ||
+            (want > payload && buffer[payload] != '\n')) {
+            finding_set(finding, "topic %s: stream at %llu: %zu of %zu bytes, or wrong ones", topic->name,
+                        (unsigned long long)offset, got, want);
+            return false;
+        }
+        offset += topic->entries[i].length + 1;
+    }
+    return true;
+}
+
+static bool verify_cursor(struct walrus_topic *handle, const struct expected_topic *topic, size_t count, uint64_t *at,
+                          struct finding *finding)
+{
+    struct walrus_cursor *cursor = NULL;
+    struct walrus_entries entries = {0};
+    struct walrus_error error = {0};
+    if (walrus_cursor_open(handle, NULL, NULL, &cursor, &error) != WALRUS_OK) {
+        finding_set(finding, "topic %s: open cursor: %s", topic->name, why(&error));
+        return false;
+    }
+    if (walrus_cursor_get(cursor, at, &error) != WALRUS_OK) {
+        finding_set(finding, "topic %s: get cursor: %s", topic->name, why(&error));
+    } else if (*at > count) {
+        finding_set(finding, "topic %s: CURSOR at %llu past the end %zu", topic->name, (unsigned long long)*at, count);
+    } else if (*at != topic->cursor_set_to && (*at < topic->cursor_low || *at > topic->cursor_high)) {
+        finding_set(finding, "topic %s: CURSOR at %llu, not in %llu..%llu", topic->name, (unsigned long long)*at,
+                    (unsigned long long)topic->cursor_low, (unsigned long long)topic->cursor_high);
+    } else if (walrus_cursor_read(cursor, &(struct walrus_read_limits){0}, WALRUS_PEEK, &entries, &error) != WALRUS_OK) {
+        finding_set(finding, "topic %s: peek at %llu: %s", topic->name, (unsigned long long)*at, why(&error));
+    } else if (entries.count != (*at < count)) {
+        finding_set(finding, "topic %s: peek at %llu of %zu gives %zu entries", topic->name, (unsigned long long)*at, count,
+                    entries.count);
+    } else if (entries.count) {
+        const struct model_entry *model = &topic->entries[*at];
+        if (entries.items[0].sequence != *at || entries.items[0].length != model->length ||
+            memcmp(entries.items[0].data, model->bytes, model->length) != 0)
+            finding_set(finding, "topic %s: peek at %llu gives another entry", topic->name, (unsigned long long)*at);
+    }
+    walrus_entries_free(&entries);
+    if (walrus_cursor_close(cursor, &error) != WALRUS_OK)
+        finding_set(finding, "topic %s: close cursor: %s", topic->name, why(&error));
+    return !finding->found;
+}
+
+static bool verify_topic(struct walrus_log *log, const struct expected_topic *topic, bool with_stream, struct seen_log *seen,
+                         size_t index, struct finding *finding)
+{
+    struct walrus_topic *handle = NULL;
+    struct walrus_topic_info info;
+    struct walrus_error error = {0};
+    uint64_t end_offset = 0;
+    size_t count = 0;
+    uint64_t cursor = 0;
+    if (walrus_topic_open(log, topic->name, 0, NULL, &handle, &error) != WALRUS_OK) {
+        finding_set(finding, "topic %s: open: %s", topic->name, why(&error));
+        return false;
+    }
+    bool good = verify_entries(handle, topic, &count, &end_offset, finding) &&
+                (!with_stream || verify_stream(handle, topic, count, finding)) &&
+                verify_cursor(handle, topic, count, &cursor, finding);
+    if (good && walrus_topic_info(handle, &info, &error) != WALRUS_OK) {
+        finding_set(finding, "topic %s: info: %s", topic->name, why(&error));
+    } else if (good) {
+        bool mode_known = topic->mode_count == 0;
+        for (size_t i = 0; i < topic->mode_count; i++)
+            mode_known |= topic->modes[i] == info.settings.attributes.mode;
+        if (info.next_sequence != count || info.next_offset != end_offset || info.damages != 0)
+            finding_set(finding, "topic %s: info says next %llu at %llu, %llu damages; read %zu to %llu", topic->name,
+                        (unsigned long long)info.next_sequence, (unsigned long long)info.next_offset,
+                        (unsigned long long)info.damages, count, (unsigned long long)end_offset);
+        else if (info.durable_sequence != count)
+            finding_set(finding, "topic %s: recovery exposes %zu entries but says only %llu are durable", topic->name, count,
+                        (unsigned long long)info.durable_sequence);
+        else if (!mode_known)
+            finding_set(finding, "topic %s: mode %o was never set", topic->name, info.settings.attributes.mode);
+        seen->topics[index].mode = info.settings.attributes.mode;
+    }
+    walrus_topic_close(handle);
+    seen->topics[index].exists = true;
+    seen->topics[index].count = count;
+    seen->topics[index].cursor = cursor;
+    return !finding->found;
+}
+
+struct listing {
+    const struct expected_log *expected;
+    bool there[MODEL_TOPICS];
+    struct finding *finding;
+};
+
+static int visit_topic(const struct walrus_node *node, void *context)
+{
+    struct listing *listing = context;
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        if (strcmp(node->name, listing->expected->topics[i].name) == 0) {
+            if (listing->there[i])
+                finding_set(listing->finding, "topic %s is listed twice", node->name);
+            listing->there[i] = true;
+            return 0;
+        }
+    }
+    finding_set(listing->finding, "a topic '%s' that was never created", node->name);
+    return 1;
+}
+
+static bool verify_namespaces(struct walrus_log *log, const struct expected_log *expected, struct seen_log *seen,
+                              struct finding *finding)
+{
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
+        struct walrus_node node;
+        struct walrus_error error = {0};
+        const char *name = expected->namespaces[i].name;
+        enum walrus_code code = walrus_lookup(log, name, &node, &error);
+        if (code != WALRUS_OK && code != WALRUS_E_NOT_FOUND)
+            finding_set(finding, "namespace %s: lookup: %s", name, why(&error));
+        else if (code == WALRUS_OK && node.kind != WALRUS_NODE_NAMESPACE)
+            finding_set(finding, "namespace %s is something else", name);
+        else if (code == WALRUS_OK && !expected->namespaces[i].may_exist)
+            finding_set(finding, "namespace %s CAME BACK or was never created", name);
+        else if (code != WALRUS_OK && expected->namespaces[i].must_exist)
+            finding_set(finding, "namespace %s is LOST", name);
+        seen->namespaces[i] = code == WALRUS_OK;
+    }
+    return !finding->found;
+}
+
+bool verify_log(struct walrus_log *log, const struct expected_log *expected, bool with_stream, struct seen_log *seen,
+                struct finding *finding)
+{
+    struct listing listing = {.expected = expected, .finding = finding};
+    struct walrus_error error = {0};
+    memset(seen, 0, sizeof *seen);
+    if (walrus_list_topics(log, visit_topic, &listing, &error) != WALRUS_OK)
+        finding_set(finding, "list topics: %s", why(&error));
+    for (size_t i = 0; i < MODEL_TOPICS && !finding->found; i++) {
+        const struct expected_topic *topic = &expected->topics[i];
+        if (listing.there[i] && !topic->may_exist)
+            finding_set(finding, "topic %s CAME BACK or was never created", topic->name);
+        else if (!listing.there[i] && topic->must_exist)
+            finding_set(finding, "topic %s is LOST with %zu durable entries", topic->name, topic->min_count);
+        else if (listing.there[i])
+            verify_topic(log, topic, with_stream, seen, i, finding);
+    }
+    return !finding->found && verify_namespaces(log, expected, seen, finding);
+}

@@ -1,0 +1,61 @@
+/*
+ * crash_verify.h - compares an open log with what may and must be in it.
+ */
+#ifndef WALRUS_TESTS_CRASH_VERIFY_H
+#define WALRUS_TESTS_CRASH_VERIFY_H
+
+#include "crash_model.h"
+
+struct expected_topic {
+    const char *name;
+    bool may_exist;
+    bool must_exist;
+    const struct model_entry *entries;
+    size_t min_count;
+    size_t max_count;
+    uint64_t cursor_low;
+    uint64_t cursor_high;
+    uint64_t cursor_set_to; /* or exactly here; UINT64_MAX: nowhere else */
+    const uint32_t *modes;
+    size_t mode_count; /* 0: any */
+};
+
+struct expected_log {
+    struct expected_topic topics[MODEL_TOPICS];
+    struct {
+        const char *name;
+        bool may_exist;
+        bool must_exist;
+    } namespaces[MODEL_NAMESPACES];
+};
+
+struct seen_log {
+    struct {
+        bool exists;
+        size_t count;
+        uint64_t cursor;
+        uint32_t mode;
+    } topics[MODEL_TOPICS];
+    bool namespaces[MODEL_NAMESPACES];
+};
+
+struct finding {
+    bool found;
+    char text[900];
+};
+
+__attribute__((format(printf, 2, 3))) void finding_set(struct finding *finding, const char *format, ...);
+
+/* What a power cut now must and may leave. Points into the model. */
+void expect_from_model(struct expected_log *expected, const struct model *model);
+/* Narrows the expectation to exactly what was seen. `seen` must outlive it. */
+void expect_what_was_seen(struct expected_log *expected, const struct seen_log *seen);
+
+/*
+ * Reads everything: entries by position, the stream too when `with_stream`, cursors by a peek. False, and the finding
+ * filled, at the first thing that is wrong.
+ */
+bool verify_log(struct walrus_log *log, const struct expected_log *expected, bool with_stream, struct seen_log *seen,
+                struct finding *finding);
+
+#endif

@@ -1,0 +1,377 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault_rig.h"
+#include "store/log.h"
+
+void rig_complain(struct rig *rig, const char *format, ...)
+{
+    char text[1000];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fail_msg("%s: %s (last error: %s)", rig->site, text, rig->error.message);
+    abort();
+}
+
+static enum walrus_code checked(struct rig *rig, enum walrus_code code, const struct walrus_error *error)
+{
+    if (code == WALRUS_OK)
+        return code;
+    rig->failures++;
+    rig->error = *error;
+    if (error->code != code || error->system_errno == 0 || error->message[0] == '\0')
+        rig_complain(rig, "a call failed with %s but its error says %s, errno %d", walrus_code_name(code),
+                     walrus_code_name(error->code), error->system_errno);
+    return code;
+}
+
+enum walrus_code rig_open(struct rig *rig)
+{
+    struct walrus_error error = {0};
+    return checked(rig, log_open_on(memory_disk_open(rig->disk), &rig->options, &rig->log, &error), &error);
+}
+
+static void close_handles(struct rig *rig)
+{
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        struct model_topic *topic = &rig->model.topics[i];
+        struct walrus_error error = {0};
+        if (topic->cursor && checked(rig, walrus_cursor_close(topic->cursor, &error), &error) == WALRUS_OK)
+            model_cursor_persisted(topic);
+        walrus_topic_close(topic->handle);
+        topic->cursor = NULL;
+        topic->handle = NULL;
+    }
+}
+
+enum walrus_code rig_close(struct rig *rig)
+{
+    struct walrus_error error = {0};
+    close_handles(rig);
+    enum walrus_code code = checked(rig, walrus_close(rig->log, &error), &error);
+    rig->log = NULL;
+    if (code == WALRUS_OK)
+        model_all_durable(&rig->model, false);
+    return code;
+}
+
+static enum walrus_code handle_of(struct rig *rig, struct model_topic *topic)
+{
+    struct walrus_error error = {0};
+    if (topic->handle)
+        return WALRUS_OK;
+    return checked(rig, walrus_topic_open(rig->log, topic->name, 0, NULL, &topic->handle, &error), &error);
+}
+
+static enum walrus_code append_some(struct rig *rig, enum rig_topic index, bool as_batch, size_t count, size_t length,
+                                    unsigned flags)
+{
+    struct model_topic *topic = &rig->model.topics[index];
+    struct walrus_slice slices[64];
+    struct walrus_receipt receipt = {0};
+    struct walrus_error error = {0};
+    enum walrus_code code = handle_of(rig, topic);
+    if (code != WALRUS_OK)
+        return code;
+    for (size_t i = 0; i < count; i++) {
+        struct model_entry *entry = model_add_pending(&rig->model, topic, length, i == 0);
+        slices[i] = (struct walrus_slice){entry->bytes, entry->length};
+    }
+    if (as_batch)
+        code = walrus_append_batch(topic->handle, slices, count, flags, &receipt, &error);
+    else
+        code = walrus_append(topic->handle, slices[0].data, slices[0].length, flags, &receipt, &error);
+    if (checked(rig, code, &error) != WALRUS_OK) {
+        model_pending_failed(topic);
+        return code;
+    }
+    if (receipt.sequence != topic->count)
+        rig_complain(rig, "append to %s got sequence %llu, not %zu", topic->name, (unsigned long long)receipt.sequence,
+                     topic->count);
+    model_pending_succeeded(&rig->model, topic, topic->sync == WALRUS_SYNC_EACH || (flags & WALRUS_DURABLE));
+    return code;
+}
+
+enum walrus_code rig_append(struct rig *rig, enum rig_topic index, size_t length, unsigned flags)
+{
+    return append_some(rig, index, false, 1, length, flags);
+}
+
+enum walrus_code rig_batch(struct rig *rig, enum rig_topic index, size_t count, size_t length, unsigned flags)
+{
+    return append_some(rig, index, true, count, length, flags);
+}
+
+static enum walrus_code cursor_of(struct rig *rig, struct model_topic *topic, const struct walrus_consistency *consistency)
+{
+    struct walrus_error error = {0};
+    enum walrus_code code = handle_of(rig, topic);
+    if (code != WALRUS_OK || topic->cursor)
+        return code;
+    topic->cursor_interval = consistency->mode == WALRUS_STRICTLY_AT_ONCE ? 0 : consistency->interval_entries;
+    return checked(rig, walrus_cursor_open(topic->handle, NULL, consistency, &topic->cursor, &error), &error);
+}
+
+enum walrus_code rig_consume(struct rig *rig, enum rig_topic index, const struct walrus_consistency *consistency)
+{
+    struct model_topic *topic = &rig->model.topics[index];
+    struct walrus_entries entries = {0};
+    struct walrus_error error = {0};
+    uint64_t at = 0;
+    enum walrus_code code = cursor_of(rig, topic, consistency);
+    if (code != WALRUS_OK)
+        return code;
+    code = checked(rig, walrus_cursor_read(topic->cursor, &(struct walrus_read_limits){0}, 0, &entries, &error), &error);
+    if (code == WALRUS_OK) {
+        if (entries.count != (topic->cursor_next < topic->count))
+            rig_complain(rig, "consume at %llu of %zu gave %zu entries", (unsigned long long)topic->cursor_next,
+                         topic->count, entries.count);
+        if (entries.count && (entries.items[0].sequence != topic->cursor_next ||
+                              entries.items[0].length != topic->entries[topic->cursor_next].length ||
+                              memcmp(entries.items[0].data, topic->entries[topic->cursor_next].bytes,
+                                     entries.items[0].length) != 0))
+            rig_complain(rig, "consume at %llu gave another entry", (unsigned long long)topic->cursor_next);
+        model_cursor_moved(topic, entries.count);
+    } else if (topic->cursor_interval == 0) {
+        /* The record may have reached the disk although the call says no: at most once allows that. */
+        topic->cursor_high = topic->cursor_next + 1;
+    }
+    if (walrus_cursor_get(topic->cursor, &at, &error) == WALRUS_OK && at != topic->cursor_next)
+        rig_complain(rig, "the cursor is at %llu, not %llu", (unsigned long long)at, (unsigned long long)topic->cursor_next);
+    walrus_entries_free(&entries);
+    return code;
+}
+
+enum walrus_code rig_set_cursor(struct rig *rig, enum rig_topic index, uint64_t sequence)
+{
+    struct model_topic *topic = &rig->model.topics[index];
+    struct walrus_error error = {0};
+    enum walrus_code code = cursor_of(rig, topic, &(struct walrus_consistency){WALRUS_STRICTLY_AT_ONCE, 0});
+    if (code != WALRUS_OK)
+        return code;
+    topic->cursor_set_to = sequence;
+    code = checked(rig, walrus_cursor_set(topic->cursor, sequence, &error), &error);
+    if (code == WALRUS_OK) {
+        topic->cursor_next = sequence;
+        model_cursor_persisted(topic);
+    }
+    return code;
+}
+
+enum walrus_code rig_create(struct rig *rig, enum rig_topic index, enum walrus_sync_mode sync)
+{
+    struct model_topic *topic = &rig->model.topics[index];
+    struct walrus_topic_settings settings = {.attributes = {.mode = 0644}, .sync = {.mode = sync}};
+    struct walrus_error error = {0};
+    model_topic_creating(topic, sync, 0644);
+    enum walrus_code code = walrus_topic_open(rig->log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, &settings,
+                                              &topic->handle, &error);
+    if (checked(rig, code, &error) == WALRUS_OK)
+        model_topic_created(&rig->model, topic);
+    return code;
+}
+
+enum walrus_code rig_delete(struct rig *rig, enum rig_topic index)
+{
+    struct model_topic *topic = &rig->model.topics[index];
+    struct walrus_error error = {0};
+    if (topic->cursor && checked(rig, walrus_cursor_close(topic->cursor, &error), &error) == WALRUS_OK)
+        model_cursor_persisted(topic);
+    topic->cursor = NULL;
+    walrus_topic_close(topic->handle);
+    topic->handle = NULL;
+    topic->deleting = true;
+    enum walrus_code code = checked(rig, walrus_topic_delete(rig->log, topic->name, &error), &error);
+    if (code == WALRUS_OK)
+        model_topic_deleted(topic);
+    return code;
+}
+
+enum walrus_code rig_sync_topic(struct rig *rig, enum rig_topic index)
+{
+    struct model_topic *topic = &rig->model.topics[index];
+    struct walrus_error error = {0};
+    enum walrus_code code = handle_of(rig, topic);
+    if (code != WALRUS_OK)
+        return code;
+    code = checked(rig, walrus_topic_sync(topic->handle, &error), &error);
+    if (code == WALRUS_OK)
+        model_topic_is_durable(&rig->model, topic);
+    return code;
+}
+
+enum walrus_code rig_sync(struct rig *rig)
+{
+    struct walrus_error error = {0};
+    enum walrus_code code = checked(rig, walrus_sync(rig->log, &error), &error);
+    if (code == WALRUS_OK)
+        model_all_durable(&rig->model, false);
+    return code;
+}
+
+static struct model_namespace *namespace_of(struct rig *rig, const char *name)
+{
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
+        if (strcmp(rig->model.namespaces[i].name, name) == 0)
+            return &rig->model.namespaces[i];
+    }
+    abort();
+}
+
+enum walrus_code rig_make_namespace(struct rig *rig, const char *name)
+{
+    struct walrus_error error = {0};
+    struct model_namespace *name_space = namespace_of(rig, name);
+    name_space->changing = true;
+    enum walrus_code code = checked(rig, walrus_namespace_create(rig->log, name, NULL, &error), &error);
+    if (code == WALRUS_OK) {
+        name_space->changing = false;
+        model_namespace_is_durable(&rig->model, name);
+    }
+    return code;
+}
+
+enum walrus_code rig_remove_namespace(struct rig *rig, const char *name)
+{
+    struct walrus_error error = {0};
+    struct model_namespace *name_space = namespace_of(rig, name);
+    name_space->changing = true;
+    enum walrus_code code = checked(rig, walrus_namespace_remove(rig->log, name, &error), &error);
+    if (code == WALRUS_OK)
+        name_space->changing = name_space->exists = name_space->durable = false;
+    return code;
+}
+
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
+
+void rig_check_live(struct rig *rig)
+{
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        struct model_topic *topic = &rig->model.topics[i];
+        struct walrus_position position = {0};
+        struct walrus_entries entries = {0};
+        struct walrus_error error = {0};
+        size_t sequence = 0;
+        if (!topic->exists || topic->deleting)
+            continue;
+        if (handle_of(rig, topic) != WALRUS_OK)
+            rig_complain(rig, "the topic %s cannot be opened any more", topic->name);
+        do {
+            struct walrus_read_limits limits = {.max_bytes = 50000};
+            enum walrus_code code = walrus_read_entries(topic->handle, &position, &limits, &entries, &error);
+            if (checked(rig, code, &error) != WALRUS_OK)
+                rig_complain(rig, "entry %zu of %s cannot be read any more", sequence, topic->name);
+            for (size_t e = 0; e < entries.count; e++, sequence++) {
+                if (sequence >= topic->count || entries.items[e].length != topic->entries[sequence].length ||
+                    memcmp(entries.items[e].data, topic->entries[sequence].bytes, entries.items[e].length) != 0)
+                    rig_complain(rig, "entry %zu of %s was never acknowledged, or is another one", sequence, topic->name);
+            }
+        } while (entries.count > 0);
+        walrus_entries_free(&entries);
+        if (sequence != topic->count)
+            rig_complain(rig, "%s shows %zu of %zu entries", topic->name, sequence, topic->count);
+    }
+}
+
+void rig_check_crashes(struct rig *rig, unsigned crash_count)
+{
+    struct expected_log expected;
+    expect_from_model(&expected, &rig->model);
+    for (unsigned seed = 1; seed <= crash_count; seed++) {
+        struct memory_disk *after = memory_disk_crash(rig->disk, seed);
+        struct walrus_log *log = NULL;
+        struct walrus_error error = {0};
+        struct finding finding = {0};
+        struct seen_log seen;
+        memory_disk_knobs(after)->capacity_bytes = 0;
+        if (log_open_on(memory_disk_open(after), &rig->options, &log, &error) != WALRUS_OK)
+            rig_complain(rig, "crash %u: open: %s", seed, error.message);
+        if (!verify_log(log, &expected, false, &seen, &finding))
+            rig_complain(rig, "crash %u: %s", seed, finding.text);
+        walrus_close(log, NULL);
+        memory_disk_destroy(after);
+    }
+}
+
+void rig_check_reopen(struct rig *rig)
+{
+    struct expected_log expected;
+    struct finding finding = {0};
+    struct seen_log seen;
+    if (rig->log)
+        rig_close(rig);
+    memory_disk_clear_faults(rig->disk);
+    /* Only a failed sync may take from a running system what it had accepted. */
+    bool sync_failed = memory_disk_fault_hits(rig->disk, MEMORY_DISK_SYNC) > 0;
+    bool names_failed = memory_disk_fault_hits(rig->disk, MEMORY_DISK_SYNC_DIRECTORY) > 0;
+    expect_from_model(&expected, &rig->model);
+    for (size_t i = 0; i < MODEL_TOPICS && !sync_failed && !names_failed; i++) {
+        struct model_topic *topic = &rig->model.topics[i];
+        expected.topics[i].min_count = topic->count;
+        expected.topics[i].must_exist = topic->exists && !topic->deleting;
+    }
+    if (rig_open(rig) != WALRUS_OK)
+        rig_complain(rig, "the log does not open again");
+    if (!verify_log(rig->log, &expected, true, &seen, &finding))
+        rig_complain(rig, "after reopening: %s", finding.text);
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        struct model_topic *topic = &rig->model.topics[i];
+        while (topic->count > seen.topics[i].count)
+            free(topic->entries[--topic->count].bytes);
+        topic->exists = seen.topics[i].exists;
+        topic->creating = topic->deleting = false;
+        topic->durable_count = topic->count;
+        topic->cursor_next = seen.topics[i].cursor;
+        model_cursor_persisted(topic);
+        if (topic->exists && rig_append(rig, (enum rig_topic)i, 100, WALRUS_DURABLE) != WALRUS_OK)
+            rig_complain(rig, "%s takes no appends after reopening", topic->name);
+    }
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
+        rig->model.namespaces[i].exists = seen.namespaces[i];
+        rig->model.namespaces[i].changing = false;
+    }
+    rig_check_live(rig);
+    rig_check_crashes(rig, 2);
+}
+
+void rig_setup(struct rig *rig)
+{
+    memset(rig, 0, sizeof *rig);
+    model_init(&rig->model, 1);
+    rig->disk = memory_disk_create();
+    rig->options = (struct walrus_options){
+        .data_dir = "memory",
+        .sync = {.mode = WALRUS_SYNC_NONE},
+        .consistency = {.mode = WALRUS_STRICTLY_AT_ONCE},
+        .create = true,
+        .batch_entries_max = WALRUS_BATCH_ENTRIES_MAX,
+        .segment_bytes = 64 << 10,
+        .block_bytes_max = 8 << 10,
+    };
+    bool good = rig_open(rig) == WALRUS_OK && rig_create(rig, RIG_EACH, WALRUS_SYNC_EACH) == WALRUS_OK &&
+                rig_create(rig, RIG_NONE, WALRUS_SYNC_NONE) == WALRUS_OK;
+    for (unsigned i = 0; good && i < 5; i++)
+        good = rig_append(rig, RIG_EACH, 10 + 300 * i, 0) == WALRUS_OK && rig_append(rig, RIG_NONE, 10 + 300 * i, 0) == WALRUS_OK;
+    good = good && rig_consume(rig, RIG_EACH, &(struct walrus_consistency){WALRUS_STRICTLY_AT_ONCE, 0}) == WALRUS_OK;
+    good = good && rig_close(rig) == WALRUS_OK && rig_open(rig) == WALRUS_OK;
+    if (!good)
+        rig_complain(rig, "setup");
+}
+
+void rig_teardown(struct rig *rig)
+{
+    if (rig->log)
+        rig_close(rig);
+    model_fini(&rig->model);
+    memory_disk_destroy(rig->disk);
+}

@@ -1,0 +1,20 @@
+/* commands.h - the subcommands. Each returns an exit code (enum cli_exit), having printed the reason. */
+#ifndef WALRUS_TOOLS_COMMANDS_H
+#define WALRUS_TOOLS_COMMANDS_H
+
+#include "cli.h"
+
+int cmd_topic_ls(struct cli *cli, int argc, char **argv);
+int cmd_topic_create(struct cli *cli, int argc, char **argv);
+int cmd_topic_info(struct cli *cli, int argc, char **argv);
+int cmd_topic_rm(struct cli *cli, int argc, char **argv);
+int cmd_produce(struct cli *cli, int argc, char **argv);
+int cmd_cat(struct cli *cli, int argc, char **argv);
+int cmd_consume(struct cli *cli, int argc, char **argv);
+int cmd_batch(struct cli *cli, int argc, char **argv);
+int cmd_check(struct cli *cli, int argc, char **argv);
+int cmd_dump(struct cli *cli, int argc, char **argv);
+int cmd_stat(struct cli *cli, int argc, char **argv);
+int cmd_bench(struct cli *cli, int argc, char **argv); /* argv[0] ends in writes, reads or batch */
+
+#endif
