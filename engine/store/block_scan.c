@@ -8,8 +8,6 @@
 #include "base/checksum.h"
 
 #define SECTOR_BYTES 512u
-/* Shorter runs of zeros occur in headers (small numbers, no flags) and paddings. */
-#define LOST_RUN_BYTES 16u
 
 void block_scan_init(struct block_scan *scan, struct io_file *file, uint64_t segment_offset, uint64_t bytes, uint32_t seed,
                      uint8_t *window)
@@ -120,21 +118,34 @@ int block_scan_is_zero(struct block_scan *scan, uint64_t place)
     return 1;
 }
 
-int block_scan_looks_lost(struct block_scan *scan, uint64_t from, uint64_t to)
+/* Nothing of a header is lost if it lies in one sector and neither of its edges is zero: the checksum, the kind, the time's top. */
+static bool header_is_whole(const struct block_scan *scan, uint64_t place, const uint8_t bytes[RECORD_HEADER_BYTES])
 {
-    uint64_t run = 0;
-    to = min_u64(to, scan->bytes);
-    for (uint64_t place = from; place < to;) {
-        const uint8_t *bytes;
-        size_t part = (size_t)min_u64(to - place, SECTOR_BYTES - (scan->segment_offset + place) % SECTOR_BYTES);
-        int rc = look(scan, place, part, &bytes);
+    uint64_t at = scan->segment_offset + place;
+    bool one_sector = at / SECTOR_BYTES == (at + RECORD_HEADER_BYTES - 1) / SECTOR_BYTES;
+    return one_sector && bytes[0] != 0 && bytes[1] != 0 && bytes[RECORD_HEADER_BYTES - 1] != 0 &&
+           record_header_plausible(bytes);
+}
+
+int block_scan_may_be_lost(struct block_scan *scan, uint64_t place, uint64_t payload_bytes)
+{
+    const uint8_t *bytes;
+    if (place + RECORD_HEADER_BYTES > scan->bytes)
+        return 1;
+    if (payload_bytes == 0) {
+        int rc = look(scan, place, RECORD_HEADER_BYTES, &bytes);
+        return rc < 0 ? rc : !header_is_whole(scan, place, bytes);
+    }
+    uint64_t at = place + RECORD_HEADER_BYTES;
+    while (payload_bytes > 0) {
+        size_t part = (size_t)min_u64(payload_bytes, BLOCK_SCAN_WINDOW);
+        int rc = look(scan, at, part, &bytes);
         if (rc < 0)
             return rc;
-        for (size_t i = 0; i < part; i++)
-            run = bytes[i] == 0 ? run + 1 : 0;
-        place += part;
-        if ((scan->segment_offset + place) % SECTOR_BYTES == 0 && run >= LOST_RUN_BYTES)
+        if (memchr(bytes, 0, part))
             return 1;
+        at += part;
+        payload_bytes -= part;
     }
     return 0;
 }

@@ -49,11 +49,13 @@ int block_scan_search(struct block_scan *scan, uint64_t place, uint32_t least_in
 int block_scan_is_zero(struct block_scan *scan, uint64_t place);
 
 /*
- * Do the bytes from `from` to `to` look like writes that never reached the disk, rather than like bytes that changed later? Space
- * for records is zero until it is written and is lost by the sector, so a loss leaves a run of zeros up to a sector's end.
- * 1: yes; 0: no; below 0: negated errno.
+ * An invalid record stands at `place`: may it be a write that did not wholly reach the disk, or did its bytes change later?
+ * Space for records is zero until it is written, and what a power cut takes from a write is a contiguous part of a sector, so bytes
+ * that were lost show as zeros: at an edge of the header, or somewhere in the payload. Where a zero byte may be as well
+ * lost as meant, it counts as lost. `payload_bytes`: what a valid header claims; 0 if the header is not valid.
+ * 1: may be lost; 0: certainly nothing is missing; below 0: negated errno.
  */
-int block_scan_looks_lost(struct block_scan *scan, uint64_t from, uint64_t to);
+int block_scan_may_be_lost(struct block_scan *scan, uint64_t place, uint64_t payload_bytes);
 
 /* The place of the entry with this index in a block of an open topic. 0, -ENOENT, or a negated errno. */
 int block_scan_find_index(const struct block *block, uint32_t index, uint64_t *place);

@@ -5,9 +5,9 @@
  * noted. The end is where the records stop being valid, unless something valid follows. Then either
  *   - the gap lies below a durable horizon that a later record tells: bytes changed after they were safe: damage. What
  *     follows is kept, and reading the gap reports it; or
- *   - it does not, and it looks like writes that never reached the disk: a torn tail. Nothing behind it was acknowledged
- *     as durable, and a topic is a prefix without gaps after a crash: what follows is dropped; or
- *   - it does not, and the bytes are there but wrong: damage as well.
+ *   - it does not, and bytes may be missing that a power cut took: a torn tail. Nothing behind it was acknowledged as
+ *     durable, and a topic is a prefix without gaps after a crash: what follows is dropped; or
+ *   - it does not, and certainly no byte is missing, only wrong: damage as well.
  * A batch at the end without its commit mark is dropped whole.
  *
  * What is dropped stays on disk: the next append begins a new block, which supersedes everything from its first sequence on.
@@ -197,14 +197,14 @@ static int take_record(struct walk *walk, const struct record_header *header)
     return 0;
 }
 
-/* 1: a whole valid record of this walk stands at the current place; 0: not. *whole tells the bytes that a valid header claims. */
+/* 1: a whole valid record of this walk stands at the current place; 0: not. *claimed: the payload bytes that a valid header tells. */
 static int valid_here(struct walk *walk, struct record_header *header, uint64_t *claimed)
 {
     *claimed = 0;
     int rc = block_scan_header(&walk->scan, walk->at.place, header);
     if (rc <= 0)
         return rc;
-    *claimed = record_total_bytes(header);
+    *claimed = (uint64_t)header->extension_words * 8 + header->payload_bytes;
     uint64_t sequence = block_of(walk, walk->at.block)->first_sequence + header->index;
     if (sequence != walk->at.sequence)
         return 0;
@@ -278,9 +278,7 @@ static int meet_gap(struct walk *walk, uint64_t claimed)
         return 0; /* nothing valid follows */
 
     if (walk->at.sequence >= walk->horizon) {
-        /* A record whose header holds says how far its bytes go; what lies behind it has nothing to do with it. */
-        uint64_t end = claimed > 0 ? walk->at.place + claimed : found > 0 ? next : block->bytes;
-        int lost = block_scan_looks_lost(&walk->scan, walk->at.place, end);
+        int lost = block_scan_may_be_lost(&walk->scan, walk->at.place, claimed);
         if (lost < 0)
             return lost;
         if (lost > 0)

@@ -78,7 +78,7 @@ done
 rm -rf "$WALRUS_DATA_DIR"
 expect 0 "$WALRUS" produce t --each "$tmp/lines"
 read -r file offset bytes < <(place 0)
-complement "$file" $((offset + bytes - 1)) 1
+complement "$file" $((offset + bytes / 2)) 1
 read -r file offset bytes < <(place 700)
 complement "$file" "$offset" "$bytes"
 expect 65 "$WALRUS" check

@@ -12,7 +12,7 @@ export WALRUS_DATA_DIR=$tmp/log
 failures=0
 
 fail() {
-    echo "FAIL ${BASH_SOURCE[-1]##*/}:${BASH_LINENO[0]} $*" >&2
+    echo "FAIL ${BASH_SOURCE[-1]##*/}:${BASH_LINENO[-2]} $*" >&2
     failures=$((failures + 1))
 }
 
@@ -22,7 +22,7 @@ expect() {
     shift
     "$@" >"$tmp/out" 2>"$tmp/err" || code=$?
     if [ "$code" != "$wanted" ]; then
-        echo "FAIL ${BASH_SOURCE[-1]##*/}:${BASH_LINENO[0]} exit code $code, not $wanted: $*" >&2
+        echo "FAIL ${BASH_SOURCE[-1]##*/}:${BASH_LINENO[-2]} exit code $code, not $wanted: $*" >&2
         head -n 3 "$tmp/err" >&2
         failures=$((failures + 1))
     fi
