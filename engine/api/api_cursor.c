@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "store/cursor.h"
+#include "store/log.h"
 
 enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *group, const struct walrus_consistency *consistency,
                                     struct walrus_cursor **cursor, struct walrus_error *error)
@@ -18,11 +19,9 @@ enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *grou
     enum walrus_code code = cursor_of_topic(topic, &found, error);
     if (code != WALRUS_OK)
         return code;
-    if (consistency) {
-        pthread_mutex_lock(&found->lock);
-        found->consistency = *consistency;
-        pthread_mutex_unlock(&found->lock);
-    }
+    pthread_mutex_lock(&found->lock);
+    found->consistency = consistency ? *consistency : topic->log->options.consistency;
+    pthread_mutex_unlock(&found->lock);
     topic_acquire(topic);
     *cursor = found;
     return WALRUS_OK;

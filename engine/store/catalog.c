@@ -67,6 +67,15 @@ enum walrus_code catalog_create(struct io *io, uint64_t log_id, struct walrus_er
     return rc < 0 ? error_system(error, rc, "create %s", CATALOG_NAME) : WALRUS_OK;
 }
 
+/* Whether a power cut took the bytes: no record has so many zeros in a row. */
+static bool looks_lost(const uint8_t *bytes, size_t size)
+{
+    size_t run = 0;
+    for (size_t i = 0; i < size && run < 16; i++)
+        run = bytes[i] == 0 ? run + 1 : 0;
+    return run >= 16;
+}
+
 /* Hands out valid records wherever they stand: each says a thing of its own, so one damaged record hides no other. */
 static enum walrus_code read_records(struct catalog *catalog, const uint8_t *bytes, uint64_t size,
                                      enum walrus_code (*visit)(const struct catalog_record *record, void *context,
@@ -82,10 +91,10 @@ static enum walrus_code read_records(struct catalog *catalog, const uint8_t *byt
             at += 8;
             continue;
         }
-        if (gap) {
+        if (gap && !looks_lost(bytes + gap, (size_t)(at - gap))) {
             contents->damage_place = contents->damages++ == 0 ? gap : contents->damage_place;
-            gap = 0;
         }
+        gap = 0;
         contents->record_count++;
         catalog->next_number = max_u64(catalog->next_number, record.number + 1);
         enum walrus_code code = visit(&record, context, error);

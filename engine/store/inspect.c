@@ -378,7 +378,7 @@ static enum walrus_code inspect_block(struct inspection *inspection, const struc
     item.verdict = deleted || block->superseded ? WALRUS_VERDICT_SUPERSEDED : WALRUS_VERDICT_OK;
     set_note(&item, "%s", deleted ? "of a deleted topic, not freed yet" : block->superseded ? "given up" : "");
     show(inspection, &item);
-    if (placed->first && block->first_sequence > 0)
+    if (placed->first && block->first_sequence > 0 && placed->end.sequence > 0)
         show_gap(inspection, placed, file, 0, 0, 0, WALRUS_VERDICT_MISSING, "the blocks before this one are missing");
     int rc = deleted ? 0 : inspect_records(inspection, placed, file);
     return rc < 0 ? error_system(error, rc, "read %s", file) : WALRUS_OK;

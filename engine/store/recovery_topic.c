@@ -45,6 +45,7 @@ struct walk {
     uint32_t batch_headers_crc;
     bool batch_damaged;
     uint64_t last_ns;
+    uint64_t newest_durable; /* durable horizon that the newest block noted */
     bool horizon_known;
     uint64_t horizon;        /* below it everything was durable, by what later records say */
     uint64_t damages;
@@ -118,22 +119,23 @@ static size_t set_superseded_aside(struct found_node *node)
     return aside;
 }
 
-static size_t first_to_walk(const struct found_node *node)
+static size_t first_to_walk(const struct walk *walk)
 {
-    size_t i = node->block_count - 1;
-    uint64_t durable = node->blocks[i].durable_sequence;
-    while (i > 0 && node->blocks[i].first_sequence > durable)
+    size_t i = walk->node->block_count - 1;
+    while (i > 0 && block_of(walk, i)->first_sequence > walk->newest_durable)
         i--;
     return i;
 }
 
 /* ---- records ---- */
 
-static void begin_or_extend_batch(struct walk *walk, const struct record_header *header, uint32_t header_crc)
+static void begin_or_extend_batch(struct walk *walk, uint32_t header_crc)
 {
     uint8_t crc_bytes[4];
-    (void)header;
     if (!walk->in_batch) {
+        /* What a later block knew to be durable belongs to a batch that is complete; its mark may lie far ahead. */
+        if (walk->at.sequence < walk->newest_durable)
+            return;
         walk->in_batch = true;
         walk->batch_begin = walk->at;
         walk->batch_headers_crc = 0;
@@ -143,7 +145,11 @@ static void begin_or_extend_batch(struct walk *walk, const struct record_header 
     walk->batch_headers_crc = crc32c(walk->batch_headers_crc, crc_bytes, sizeof(crc_bytes));
 }
 
-/* Whether the mark at the current place commits exactly the entries that wait for one. */
+/*
+ * Whether the mark at the current place commits the entries that wait for one. Exactly these, normally. The batch may have begun
+ * before the walk did (then its beginning is durable, so all of it was written), or entries may wait since an earlier batch
+ * whose mark is damaged (that one was complete, or this one would not follow).
+ */
 static int mark_holds(struct walk *walk, bool *holds)
 {
     uint8_t bytes[BATCH_COMMIT_BYTES];
@@ -152,11 +158,9 @@ static int mark_holds(struct walk *walk, bool *holds)
     if (rc < 0)
         return rc;
     batch_commit_decode(bytes, &commit);
-    *holds = !walk->in_batch ||
-             (commit.first_sequence == walk->batch_begin.sequence &&
-              commit.first_sequence + commit.entry_count == walk->at.sequence &&
-              /* With a damaged entry among them the sum cannot be made; position and count still hold. */
-              (walk->batch_damaged || commit.headers_crc == walk->batch_headers_crc));
+    bool exact = commit.first_sequence == walk->batch_begin.sequence && !walk->batch_damaged;
+    *holds = !walk->in_batch || (commit.first_sequence + commit.entry_count == walk->at.sequence &&
+                                 (!exact || commit.headers_crc == walk->batch_headers_crc));
     return 0;
 }
 
@@ -175,7 +179,7 @@ static int take_record(struct walk *walk, const struct record_header *header)
         walk->at.sequence = block->first_sequence + header->index;
         walk->at.offset = block->first_offset + header->stream_offset;
         if (header->flags & RECORD_IN_BATCH)
-            begin_or_extend_batch(walk, header, load_le32(bytes));
+            begin_or_extend_batch(walk, load_le32(bytes));
         else
             walk->in_batch = false; /* appends follow only a batch that is complete */
         walk->at.sequence++;
@@ -295,10 +299,38 @@ static int meet_gap(struct walk *walk, uint64_t claimed)
     return 1;
 }
 
-/* Walks to the end of the topic. */
-static enum walrus_code walk_records(struct walk *walk, struct walrus_error *error)
+/*
+ * The topic's first entries are in no block. If nothing says that they were durable, a power cut took the first block's header: the
+ * topic is the prefix before them, which is empty. Else they are missing, and the rest is kept.
+ */
+static enum walrus_code meet_missing_start(struct walk *walk, bool *empty, struct walrus_error *error)
 {
-    enter_block(walk, first_to_walk(walk->node));
+    enter_block(walk, 0);
+    int rc = learn_horizon(walk);
+    if (rc < 0)
+        return read_error(walk, rc, error);
+    *empty = walk->horizon == 0;
+    if (*empty) {
+        walk->at = (struct end){0};
+        return WALRUS_OK;
+    }
+    walk->damages++;
+    recovery_note(walk->recovery, &walk->recovery->log->findings.damages, "'%s': the blocks of entries 0 to %" PRIu64 " are missing",
+                  walk->topic->name, block_of(walk, 0)->first_sequence - 1);
+    return WALRUS_OK;
+}
+
+/* Walks to the end of the topic. *empty: no block holds anything of it. */
+static enum walrus_code walk_records(struct walk *walk, bool *empty, struct walrus_error *error)
+{
+    *empty = false;
+    walk->newest_durable = block_of(walk, walk->node->block_count - 1)->durable_sequence;
+    if (block_of(walk, 0)->first_sequence > 0) {
+        enum walrus_code code = meet_missing_start(walk, empty, error);
+        if (code != WALRUS_OK || *empty)
+            return code;
+    }
+    enter_block(walk, first_to_walk(walk));
     for (;;) {
         struct record_header header;
         uint64_t claimed;
@@ -382,9 +414,14 @@ enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *no
                             node->blocks[i].bytes);
 
     struct walk walk = {.recovery = recovery, .node = node, .topic = topic, .last_ns = topic->created_ns};
-    enum walrus_code code = walk_records(&walk, error);
+    bool empty;
+    enum walrus_code code = walk_records(&walk, &empty, error);
     if (code != WALRUS_OK)
         return code;
+    if (empty) {
+        recovery_note(recovery, &recovery->log->findings.torn_tails, "'%s': its first block was lost", topic->name);
+        return WALRUS_OK;
+    }
     struct end end = walk.at;
     if (walk.in_batch && !SABOTAGED(no_commit_mark_check)) {
         end = walk.batch_begin;
@@ -396,11 +433,6 @@ enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *no
         code = settle_tail(&walk, &end, error);
     if (code != WALRUS_OK)
         return code;
-    if (node->blocks[0].first_sequence > 0) {
-        walk.damages++;
-        recovery_note(recovery, &recovery->log->findings.damages, "'%s': the blocks of entries 0 to %" PRIu64 " are missing",
-                      topic->name, node->blocks[0].first_sequence - 1);
-    }
     topic->damages = walk.damages;
     topic->next_sequence = topic->visible_sequence = end.sequence;
     topic->next_offset = topic->visible_offset = end.offset;
@@ -420,7 +452,8 @@ enum walrus_code recovery_find_end(struct recovery *recovery, struct found_node 
     set_superseded_aside(node);
     *live_count = node->block_count;
     struct walk walk = {.recovery = recovery, .node = node, .topic = node->topic};
-    enum walrus_code code = walk_records(&walk, error);
+    bool empty;
+    enum walrus_code code = walk_records(&walk, &empty, error);
     if (code == WALRUS_OK)
         *end = (struct topic_end){.sequence = walk.in_batch ? walk.batch_begin.sequence : walk.at.sequence,
                                   .batch_uncommitted = walk.in_batch};

@@ -132,6 +132,11 @@ enum walrus_code topic_skip_damage(struct walrus_topic *topic, struct walrus_pos
     while (sequence < view.end_sequence) {
         struct walrus_position from = *position;
         from.sequence = sequence;
+        if (!topic_find_block(topic, sequence, &at.block, &at.block_end)) {
+            /* The blocks before the first that is left are missing. */
+            sequence = topic_first_in_blocks(topic);
+            continue;
+        }
         enum walrus_code code = read_locate(topic, &from, &at, error);
         if (code != WALRUS_OK)
             return code;

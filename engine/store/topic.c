@@ -252,6 +252,14 @@ bool topic_find_block(struct walrus_topic *topic, uint64_t sequence, struct bloc
     return found;
 }
 
+uint64_t topic_first_in_blocks(struct walrus_topic *topic)
+{
+    pthread_mutex_lock(&topic->lock);
+    uint64_t first = topic->block_count > 0 ? topic->blocks[0]->first_sequence : UINT64_MAX;
+    pthread_mutex_unlock(&topic->lock);
+    return first;
+}
+
 bool topic_find_block_by_offset(struct walrus_topic *topic, uint64_t offset, struct block **block)
 {
     pthread_mutex_lock(&topic->lock);

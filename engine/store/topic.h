@@ -123,7 +123,9 @@ void topic_publish(struct walrus_topic *topic, uint64_t sequence, uint64_t offse
 
 /* The block that holds `sequence`, and the sequence at which the next block goes on (UINT64_MAX: none). False: no such block. */
 bool topic_find_block(struct walrus_topic *topic, uint64_t sequence, struct block **block, uint64_t *block_end);
-/* As above by stream offset. */
+/* First sequence of the first block; UINT64_MAX without blocks. */
+uint64_t topic_first_in_blocks(struct walrus_topic *topic);
+/* As topic_find_block(), by stream offset. */
 bool topic_find_block_by_offset(struct walrus_topic *topic, uint64_t offset, struct block **block);
 
 struct topic_view {

@@ -154,5 +154,5 @@ start
 cd "$MNT" && find . -type f -exec sha256sum {} + | sort -k2 >"$WORK/after"
 cd /
 same "remount" "$WORK/before" "$WORK/after"
-expect "files" 12 "$(wc -l <"$WORK/after")"
+expect "files" 11 "$(wc -l <"$WORK/after")"
 finish

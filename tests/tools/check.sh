@@ -4,7 +4,7 @@
 
 # place SEQUENCE: file, offset and length of an entry of topic t, as dump has them.
 place() {
-    "$WALRUS" dump --json --topic t | python3 -c '
+    "$WALRUS" dump --json --topic t | "$python" -c '
 import json, sys
 for line in sys.stdin:
     item = json.loads(line)
@@ -16,7 +16,7 @@ for line in sys.stdin:
 
 # overwrite FILE OFFSET BYTES: with the complement of what is there.
 complement() {
-    python3 -c '
+    "$python" -c '
 import sys
 with open(sys.argv[1], "r+b") as file:
     file.seek(int(sys.argv[2]))

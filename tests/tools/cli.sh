@@ -171,8 +171,7 @@ mkfifo "$tmp/batch-fifo"
 holder=$!
 exec 7>"$tmp/batch-fifo"
 printf 'bt\tinterrupted\n' >&7
-until_true 10 grep -q SigCgt:.*[2367abef]... "/proc/$holder/status" || true # it catches signals by now
-sleep 0.2
+until_true 10 grep -q "SigCgt:.*[4-7c-f]...$" "/proc/$holder/status" || fail "batch catches no SIGTERM"
 kill -TERM "$holder"
 wait "$holder"
 [ $? = 143 ] || fail "batch did not end by SIGTERM"

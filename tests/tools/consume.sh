@@ -6,7 +6,7 @@ lines 6000 >"$tmp/lines"
 
 # sequences FILE: the sequence numbers in complete lines of JSON (the last one may be cut by a kill).
 sequences() {
-    python3 -c '
+    "$python" -c '
 import json, sys
 for line in open(sys.argv[1], "rb"):
     if line.endswith(b"\n"):

@@ -5,6 +5,7 @@ set -u
 shopt -s lastpipe # so that `printf ... | expect ...` counts its failure here
 : "${WALRUS:?set WALRUS to the path of the walrus binary}"
 
+python=$(python3 -c 'import sys; print(sys.executable)') # not a wrapper that takes a third of a second
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 unset WALRUS_INSTANCE_KEY WALRUS_FSYNC WALRUS_QUIET WALRUS_BACKEND WALRUS_THREADS WALRUS_DURATION
@@ -43,7 +44,7 @@ err_has() {
 
 # json EXPRESSION: true for the list `o` of the JSON objects, one per line, of the last stdout.
 json() {
-    python3 -c '
+    "$python" -c '
 import json, sys
 o = [json.loads(line) for line in open(sys.argv[2], "rb")]
 assert eval(sys.argv[1]), o[:3]
