@@ -65,7 +65,8 @@ enum walrus_code topic_make_durable(struct walrus_topic *topic, uint64_t sequenc
 
     /* Oldest first: an entry must not be durable while one before it is not. */
     for (size_t i = SABOTAGED(newer_segment_only) && count > 0 ? count - 1 : 0; code == WALRUS_OK && i < count; i++) {
-        bool last = dirty[i].segment == segment;
+        /* A topic may come back to a segment: only the write's own visit there ends the list, not an earlier one. */
+        bool last = dirty[i].segment == segment && dirty[i].ticket >= ticket;
         int rc = sync_point_wait(&dirty[i].segment->sync, last ? min_u64(ticket, dirty[i].ticket) : dirty[i].ticket);
         if (rc < 0)
             code = fail(topic, rc, dirty[i].segment->id, error);

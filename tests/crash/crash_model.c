@@ -22,9 +22,9 @@ void model_init(struct model *model, uint64_t seed)
 
 static void drop_entries(struct model_topic *topic)
 {
-    for (size_t i = 0; i < topic->count + topic->pending_count; i++)
+    for (size_t i = 0; i < topic->count + topic->doubtful_count + topic->pending_count; i++)
         free(topic->entries[i].bytes);
-    topic->count = topic->pending_count = topic->durable_count = 0;
+    topic->count = topic->doubtful_count = topic->pending_count = topic->durable_count = 0;
 }
 
 void model_fini(struct model *model)
@@ -37,7 +37,7 @@ void model_fini(struct model *model)
 
 struct model_entry *model_add_pending(struct model *model, struct model_topic *topic, size_t length, bool starts_unit)
 {
-    size_t index = topic->count + topic->pending_count;
+    size_t index = topic->count + topic->doubtful_count + topic->pending_count;
     if (index == topic->capacity) {
         topic->capacity = topic->capacity * 2 + 16;
         topic->entries = realloc(topic->entries, topic->capacity * sizeof *topic->entries);
@@ -66,7 +66,13 @@ void model_pending_succeeded(struct model *model, struct model_topic *topic, boo
 void model_pending_failed(struct model_topic *topic)
 {
     for (; topic->pending_count > 0; topic->pending_count--)
-        free(topic->entries[topic->count + topic->pending_count - 1].bytes);
+        free(topic->entries[topic->count + topic->doubtful_count + topic->pending_count - 1].bytes);
+}
+
+void model_pending_doubtful(struct model_topic *topic)
+{
+    topic->doubtful_count = topic->pending_count;
+    topic->pending_count = 0;
 }
 
 bool model_is_parent(const char *name_space, const char *name)

@@ -35,6 +35,7 @@ struct model_topic {
     size_t count;         /* acknowledged */
     size_t pending_count; /* in flight, behind the acknowledged ones */
     size_t durable_count; /* must survive */
+    size_t doubtful_count; /* behind the others: failed on a disk that died, so they may be there or not */
 
     /* Bounds of the default group's cursor: what a crash may leave. */
     uint64_t cursor_low;
@@ -73,6 +74,8 @@ void model_fini(struct model *model);
 struct model_entry *model_add_pending(struct model *model, struct model_topic *topic, size_t length, bool starts_unit);
 void model_pending_succeeded(struct model *model, struct model_topic *topic, bool durable);
 void model_pending_failed(struct model_topic *topic);
+/* Failed, but may be found after a crash. No entry may be added to the topic any more. */
+void model_pending_doubtful(struct model_topic *topic);
 
 /* The topic with all that it holds, its name and the namespaces that reach it must survive. */
 void model_topic_is_durable(struct model *model, struct model_topic *topic);

@@ -27,7 +27,7 @@ void expect_from_model(struct expected_log *expected, const struct model *model)
         out->must_exist = topic->exists && !topic->deleting && (topic->durable || topic->cursor_low > 0);
         out->entries = topic->entries;
         out->min_count = topic->durable_count;
-        out->max_count = topic->count + topic->pending_count;
+        out->max_count = topic->count + topic->doubtful_count + topic->pending_count;
         out->cursor_low = topic->cursor_low;
         out->cursor_high = topic->cursor_high;
         out->cursor_set_to = topic->cursor_set_to;

@@ -19,7 +19,12 @@ void rig_complain(struct rig *rig, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    fail_msg("%s: %s (last error: %s)", rig->site, text, rig->error.message);
+    char failed[200] = "";
+    for (unsigned kind = 0; kind < MEMORY_DISK_KINDS; kind++) {
+        if (memory_disk_fault_hits(rig->disk, kind) > 0)
+            snprintf(failed + strlen(failed), sizeof failed - strlen(failed), " %s", memory_disk_kind_name(kind));
+    }
+    fail_msg("%s: %s\n  (disk failures in:%s; last error: %s)", rig->site, text, failed, rig->error.message);
     abort();
 }
 
@@ -92,7 +97,10 @@ static enum walrus_code append_some(struct rig *rig, enum rig_topic index, bool 
     else
         code = walrus_append(topic->handle, slices[0].data, slices[0].length, flags, &receipt, &error);
     if (checked(rig, code, &error) != WALRUS_OK) {
-        model_pending_failed(topic);
+        if (!rig->dies || topic->doubtful_count > 0 || memory_disk_fault_hits(rig->disk, MEMORY_DISK_SYNC) == 0)
+            model_pending_failed(topic);
+        else
+            model_pending_doubtful(topic);
         return code;
     }
     if (receipt.sequence != topic->count)
@@ -326,6 +334,8 @@ void rig_check_reopen(struct rig *rig)
         rig_complain(rig, "after reopening: %s", finding.text);
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
         struct model_topic *topic = &rig->model.topics[i];
+        topic->count += topic->doubtful_count;
+        topic->doubtful_count = 0;
         while (topic->count > seen.topics[i].count)
             free(topic->entries[--topic->count].bytes);
         topic->exists = seen.topics[i].exists;

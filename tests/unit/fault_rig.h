@@ -19,6 +19,7 @@ struct rig {
     struct walrus_options options;
     struct model model;
     char site[200];    /* what is being tried, for messages */
+    bool dies;         /* all operations fail from some moment on: what a failed sync left cannot be undone then */
     unsigned failures; /* calls that failed since the last check */
     struct walrus_error error; /* of the last that did */
 };

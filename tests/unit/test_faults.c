@@ -160,6 +160,7 @@ static void try_site(const struct sweep *sweep, uint64_t nth, int error, enum me
     memory_disk_knobs(rig.disk)->seed = nth;
     snprintf(rig.site, sizeof rig.site, "%s: operation %llu, errno %d, %s", sweep->name, (unsigned long long)nth, error,
              modes[mode]);
+    rig.dies = mode == MEMORY_FAULT_FOR_GOOD;
     memory_disk_fail(rig.disk, MEMORY_DISK_ANY, nth, error, mode);
     sweep->act(&rig);
     memory_disk_clear_faults(rig.disk);

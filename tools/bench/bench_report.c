@@ -118,9 +118,11 @@ static void report_side(struct bench *bench, const struct bench_scenario *scenar
                       "latency_of", scenario->latency_of, "p50_ns", json_u64(p50), "p99_ns", json_u64(p99), "p999_ns",
                       json_u64(p999), "max_ns", json_u64(side->latency.max_ns));
 
-        if (object != NULL && side != scenario->sides)
-            json_object_update(object,
-                               json_pack("{s:f, s:f, s:f}", "ratio", against, "ratio_low", low, "ratio_high", high));
+        if (object != NULL && side != scenario->sides) {
+            json_object_set_new(object, "ratio", json_real(against));
+            json_object_set_new(object, "ratio_low", json_real(low));
+            json_object_set_new(object, "ratio_high", json_real(high));
+        }
         out_json(bench->out, object);
         return;
     }
