@@ -207,9 +207,9 @@ class Topic:
             if not self.walk_block(i):
                 break
         if self.pending:  # a batch at the end without its mark
-            first = self.pending[0]
-            self.find("uncommitted", first.block, first.place, first.sequence)
-            self.sequence = first.sequence
+            for entry in self.pending:
+                self.find("uncommitted", entry.block, entry.place, entry.sequence)
+            self.sequence = self.pending[0].sequence
         self.next_sequence = self.sequence
 
     def walk_block(self, i):
@@ -367,14 +367,17 @@ class Log:
             copies = [file.data[place:place + 64], file.data[place + 64:place + 128]]
             valid = [struct.unpack_from("<8xQQQQQQ", copy) for copy in copies
                      if struct.unpack_from("<I", copy)[0] == crc(u64(self.log_id), u64(slot), copy[4:])]
+            written = sum(NOT_ZERO.search(copy) is not None for copy in copies)
             if not valid:
-                if any(NOT_ZERO.search(copy) for copy in copies):
+                if written:
                     self.find("damaged", file.name, place)
                 continue
             topic_id, group, _, sequence, _, _ = max(valid, key=lambda copy: copy[2])
-            if topic_id in self.topics:
-                self.cursors.append({"kind": "cursor", "topic": self.topics[topic_id].name, "group": group,
-                                     "sequence": sequence})
+            topic = self.topics[topic_id].name if topic_id in self.topics else None
+            if topic is not None:
+                self.cursors.append({"kind": "cursor", "topic": topic, "group": group, "sequence": sequence})
+            if written > len(valid):  # what a crash may leave
+                self.find("torn", file.name, place, topic, sequence)
 
     def report(self, with_data):
         for topic in self.topics.values():
