@@ -48,9 +48,16 @@ static int prepare_data_dir(struct fs_options *options)
         report("data directory %s: %s", options->data_dir, strerror(errno));
         return errno == EACCES || errno == EPERM ? EX_NOPERM : EX_CANTCREAT;
     }
+    struct stat st;
     char *path = realpath(options->data_dir, NULL);
-    if (path == NULL) {
+    if (path == NULL || stat(path, &st) != 0) {
         report("data directory %s: %s", options->data_dir, strerror(errno));
+        free(path);
+        return EX_NOINPUT;
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        report("data directory %s: not a directory", path);
+        free(path);
         return EX_NOINPUT;
     }
     free(options->data_dir);

@@ -38,8 +38,7 @@ enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct
                               struct walrus_error *error)
 {
     enum walrus_sync_mode mode = topic_sync_policy(topic).mode;
-    turn->publish_when_durable = mode == WALRUS_SYNC_EACH;
-    turn->wait_durable = turn->publish_when_durable || (flags & WALRUS_DURABLE) != 0;
+    turn->wait_durable = mode == WALRUS_SYNC_EACH || (flags & WALRUS_DURABLE) != 0;
     turn->wake_flusher = mode == WALRUS_SYNC_EVERY;
     if (flags & WALRUS_NONBLOCK) {
         if (turn->wait_durable || pthread_mutex_trylock(&topic->append_lock) != 0)
@@ -58,7 +57,7 @@ enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct
 enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn, const struct append_result *result,
                                struct walrus_error *error)
 {
-    if (!turn->publish_when_durable)
+    if (!turn->wait_durable)
         topic_publish(topic, result->end_sequence, result->end_offset, result->time_ns);
     if (!topic->probe.segment)
         topic->probe = (struct durable_probe){result->segment, result->ticket, result->end_sequence};
@@ -71,7 +70,7 @@ enum walrus_code append_finish(struct walrus_topic *topic, const struct append_t
         return WALRUS_OK;
     enum walrus_code code =
         topic_make_durable(topic, result->end_sequence, result->segment, result->ticket, error);
-    if (code == WALRUS_OK && turn->publish_when_durable)
+    if (code == WALRUS_OK)
         topic_publish(topic, result->end_sequence, result->end_offset, result->time_ns);
     return code;
 }
@@ -189,9 +188,8 @@ enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size
 void append_blot_unacknowledged(struct walrus_topic *topic)
 {
     static const uint8_t nothing[RECORD_HEADER_BYTES];
-    if (topic_sync_policy(topic).mode != WALRUS_SYNC_EACH)
-        return; /* whatever readers have seen was acknowledged, with the meaning of its policy */
     pthread_mutex_lock(&topic->append_lock);
+    /* Whatever is visible was acknowledged, with the meaning of its policy; what is not, was not. */
     struct block *block;
     uint64_t block_end;
     struct topic_view view;

@@ -15,8 +15,9 @@
 
 /* Where a topic stands while the caller holds append_lock. */
 struct append_turn {
-    bool wait_durable;       /* the call returns only when durable */
-    bool publish_when_durable; /* the topic syncs each append: readers see nothing that could be lost */
+    bool wait_durable; /* the call returns, and readers see it, only when durable */
+    /* Readers see nothing that its writer may yet be told to have failed. (Where a later append that waits for no sync is
+     * acknowledged meanwhile, it shows, and what stands before it too.) */
     bool wake_flusher;
 };
 

@@ -125,8 +125,9 @@ static int clear_end_locked(struct segment *segment)
     int rc = segment->file->ops->size(segment->file, &size);
     if (rc == 0 && size > segment->used_end)
         rc = segment->file->ops->punch(segment->file, segment->used_end, size - segment->used_end);
+    /* Through the sync point: a failed sync takes with it whatever others have written to this file. */
     if (rc == 0)
-        rc = segment->file->ops->sync(segment->file);
+        rc = sync_point_wait(&segment->sync, sync_point_note_write(&segment->sync));
     if (rc == 0)
         segment->unclean_end = false;
     return rc;

@@ -25,27 +25,23 @@ cat >"$WORK/writer.py" <<'PY'
 import os, random, sys
 path, acknowledged, seed, synced = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == 'synced'
 random.seed(seed)
-f = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | (os.O_SYNC if synced else 0), 0o644)
 name = os.path.basename(acknowledged)
 lines = 0
-rest = b''
 try:
+    f = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | (os.O_SYNC if synced else 0), 0o644)
     while True:
         count = random.choice((1, 1, 2, 10, 300))
-        data = rest + b''.join(b'%s %d %s\n' % (name.encode(), lines + i, b'x' * random.randrange(120)) for i in range(count))
+        data = b''.join(b'%s %d %s\n' % (name.encode(), lines + i, b'x' * random.randrange(120))
+                        for i in range(count))
         cut = random.choice((len(data), len(data), random.randrange(len(data)) + 1))
-        whole = data[:cut].count(b'\n')
-        # What is held back of the last line goes with the next write.
         n = os.write(f, data[:cut])
         if n != cut:
             print('short write', n, cut, file=sys.stderr)
             break
-        lines += whole
-        tail = data[:cut].rfind(b'\n') + 1
-        if cut < len(data):
-            # finish the line that was cut, so that the next ones start anew
-            end = data.index(b'\n', cut) + 1
-            os.write(f, data[cut:end])
+        lines += data[:cut].count(b'\n')
+        if not data[:cut].endswith(b'\n'):
+            # The second write completes the line that the first one cut.
+            os.write(f, data[cut:data.index(b'\n', cut) + 1])
             lines += 1
         with open(acknowledged, 'w') as out:
             out.write(str(lines))

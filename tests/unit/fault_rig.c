@@ -51,8 +51,13 @@ static void close_handles(struct rig *rig)
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
         struct model_topic *topic = &rig->model.topics[i];
         struct walrus_error error = {0};
-        if (topic->cursor && checked(rig, walrus_cursor_close(topic->cursor, &error), &error) == WALRUS_OK)
+        uint64_t doubtful_high = topic->cursor_high;
+        if (topic->cursor && checked(rig, walrus_cursor_close(topic->cursor, &error), &error) == WALRUS_OK) {
             model_cursor_persisted(topic);
+            /* Nothing to persist is a success too, and a record that failed may still be on the disk. */
+            if (doubtful_high > topic->cursor_high)
+                topic->cursor_high = doubtful_high;
+        }
         walrus_topic_close(topic->handle);
         topic->cursor = NULL;
         topic->handle = NULL;
@@ -327,6 +332,10 @@ void rig_check_reopen(struct rig *rig)
         struct model_topic *topic = &rig->model.topics[i];
         expected.topics[i].min_count = topic->count;
         expected.topics[i].must_exist = topic->exists && !topic->deleting;
+    }
+    for (size_t i = 0; i < MODEL_TOPICS && !rig->dies; i++) {
+        if (expected.topics[i].cursor_high > rig->model.topics[i].cursor_next)
+            expected.topics[i].cursor_high = rig->model.topics[i].cursor_next;
     }
     if (rig_open(rig) != WALRUS_OK)
         rig_complain(rig, "the log does not open again");

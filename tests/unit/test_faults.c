@@ -112,8 +112,8 @@ static void closing_and_opening(struct rig *rig)
 {
     rig_append(rig, RIG_NONE, 3000, 0);
     rig_consume(rig, RIG_EACH, &every_two);
-    rig_close(rig);
-    rig_open(rig);
+    if (rig_close(rig) == WALRUS_OK)
+        rig_open(rig);
 }
 
 static const struct sweep {
