@@ -15,9 +15,9 @@
 
 /* Where a topic stands while the caller holds append_lock. */
 struct append_turn {
-    bool wait_durable; /* the call returns, and readers see it, only when durable */
-    /* Readers see nothing that its writer may yet be told to have failed. (Where a later append that waits for no sync is
-     * acknowledged meanwhile, it shows, and what stands before it too.) */
+    /* The call returns, and readers see the entry, only when it is durable: nobody sees what its writer may yet be told to have
+     * failed. (A later append that waits for no sync shows what stands before it, too.) */
+    bool wait_durable;
     bool wake_flusher;
 };
 

@@ -75,12 +75,19 @@ static enum walrus_code persist_locked(struct walrus_cursor *cursor, uint64_t se
     if (code == WALRUS_OK) {
         struct cursor_record record = {
             .topic_id = topic->id,
-            .generation = ++cursor->generation, /* also when the write fails: what it left must not outlive the next */
+            .generation = ++cursor->generation,
             .sequence = sequence,
             .offset = offset,
             .time_ns = clock_realtime_ns(),
         };
         code = cursor_file_write(&log->cursors, cursor->slot, &record, error);
+        if (code != WALRUS_OK) {
+            /* What the failed write left must not move the cursor at the next open: its entries were not handed out. */
+            record.generation = ++cursor->generation;
+            record.sequence = cursor->persisted_sequence;
+            record.offset = 0;
+            cursor_file_put_back(&log->cursors, cursor->slot, &record);
+        }
     }
     if (code != WALRUS_OK)
         return error_prefix(error, code, "checkpoint the cursor of '%s' at %" PRIu64, topic->name, sequence);

@@ -208,15 +208,25 @@ void cursor_file_free_slot(struct cursor_file *file, uint64_t slot, uint64_t gen
     pthread_mutex_unlock(&file->lock);
 }
 
-enum walrus_code cursor_file_write(struct cursor_file *file, uint64_t slot, const struct cursor_record *record,
-                                   struct walrus_error *error)
+static int write_copy(struct cursor_file *file, uint64_t slot, const struct cursor_record *record)
 {
     uint8_t bytes[CURSOR_COPY_BYTES];
     cursor_copy_encode(record, file->log_id, slot, bytes);
-    uint64_t place = slot_place(slot) + record->generation % 2 * CURSOR_COPY_BYTES;
+    return io_full_write_bytes(file->file, bytes, sizeof(bytes),
+                               slot_place(slot) + record->generation % 2 * CURSOR_COPY_BYTES);
+}
+
+void cursor_file_put_back(struct cursor_file *file, uint64_t slot, const struct cursor_record *record)
+{
+    (void)write_copy(file, slot, record);
+}
+
+enum walrus_code cursor_file_write(struct cursor_file *file, uint64_t slot, const struct cursor_record *record,
+                                   struct walrus_error *error)
+{
     int rc = atomic_load(&file->sync.failed);
     if (rc == 0)
-        rc = io_full_write_bytes(file->file, bytes, sizeof(bytes), place);
+        rc = write_copy(file, slot, record);
     if (rc == 0)
         rc = sync_point_wait(&file->sync, sync_point_note_write(&file->sync));
     return rc < 0 ? error_system(error, rc, "checkpoint in %s", CURSOR_FILE_NAME) : WALRUS_OK;

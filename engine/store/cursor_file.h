@@ -60,4 +60,7 @@ void cursor_file_free_slot(struct cursor_file *file, uint64_t slot, uint64_t gen
 enum walrus_code cursor_file_write(struct cursor_file *file, uint64_t slot, const struct cursor_record *record,
                                    struct walrus_error *error);
 
+/* After a failed write: puts the position that still holds back into the slot, as far as the disk lets us. Claims nothing. */
+void cursor_file_put_back(struct cursor_file *file, uint64_t slot, const struct cursor_record *record);
+
 #endif

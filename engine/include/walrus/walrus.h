@@ -281,8 +281,9 @@ struct walrus_slice {
 
 /*
  * Appends one entry. On success it has the meaning of the topic's sync policy. On failure nothing was appended and the
- * entry never appears later; WALRUS_E_NO_SPACE leaves the topic usable, WALRUS_E_REFUSED and a failed sync do not.
- * `receipt` may be NULL.
+ * entry never appears later (after a failed sync: as far as the disk still takes writes, and unless a later append that
+ * waits for no sync was acknowledged meanwhile); WALRUS_E_NO_SPACE leaves the topic usable, WALRUS_E_REFUSED and a failed
+ * sync do not. `receipt` may be NULL.
  */
 enum walrus_code walrus_append(struct walrus_topic *topic, const void *data, size_t length, unsigned flags,
                                struct walrus_receipt *receipt, struct walrus_error *error);
