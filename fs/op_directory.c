@@ -171,6 +171,9 @@ void op_releasedir(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *fi
 {
     (void)node_id;
     struct open_directory *directory = (struct open_directory *)(uintptr_t)file_info->fh;
+    /* A worker may have answered the last read and not yet unlocked it. */
+    pthread_mutex_lock(&directory->mutex);
+    pthread_mutex_unlock(&directory->mutex);
     pthread_mutex_destroy(&directory->mutex);
     free(directory->items);
     free(directory->names);

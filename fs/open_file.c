@@ -48,6 +48,9 @@ void open_file_destroy(struct fs *fs, struct open_file *file)
     pthread_mutex_lock(&fs->files.mutex);
     DL_DELETE(fs->files.head, file);
     pthread_mutex_unlock(&fs->files.mutex);
+    /* A worker may have answered the file's last request and not yet unlocked it. */
+    open_file_lock(file, true);
+    open_file_unlock(file);
     if (file->kind->close != NULL) {
         file->kind->close(fs, file);
     }

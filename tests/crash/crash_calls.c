@@ -10,8 +10,8 @@ static void unexpected(struct script *script, const struct walrus_error *error)
 {
     if (script->visits->finding.found)
         return;
-    finding_set(&script->visits->finding, "%s failed: %s\n  again: --script %llu --operation %llu", script->model.in_flight,
-                error->message[0] ? error->message : walrus_code_name(error->code),
+    finding_set(&script->visits->finding, "%s failed: %s\n  again: --script %llu --operation %llu",
+                script->model.in_flight, error->message[0] ? error->message : walrus_code_name(error->code),
                 (unsigned long long)script->plan->seed, (unsigned long long)script->operation);
 }
 
@@ -95,7 +95,8 @@ static void reopen(struct script *script)
 static struct model_topic *some_topic(struct script *script)
 {
     struct random_source *random = &script->random;
-    struct model_topic *topic = &script->model.topics[random_below(random, random_percent(random, 70) ? 2 : MODEL_TOPICS)];
+    struct model_topic *topic =
+        &script->model.topics[random_below(random, random_percent(random, 70) ? 2 : MODEL_TOPICS)];
     struct walrus_error error = {0};
     if (topic->handle)
         return topic;
@@ -138,12 +139,12 @@ static void append_ended(struct script *script, struct model_topic *topic, enum 
                          const struct walrus_receipt *receipt, struct walrus_error *error)
 {
     if (code == WALRUS_OK && receipt->sequence != topic->count) {
-        finding_set(&script->visits->finding, "append to %s got sequence %llu, not %zu\n  again: --script %llu", topic->name,
-                    (unsigned long long)receipt->sequence, topic->count, (unsigned long long)script->plan->seed);
+        finding_set(&script->visits->finding, "append to %s got sequence %llu, not %zu\n  again: --script %llu",
+                    topic->name, (unsigned long long)receipt->sequence, topic->count,
+                    (unsigned long long)script->plan->seed);
     }
     if (code == WALRUS_OK) {
-        model_pending_succeeded(&script->model, topic,
-                                topic->sync == WALRUS_SYNC_EACH || (flags & WALRUS_DURABLE));
+        model_pending_succeeded(&script->model, topic, topic->sync == WALRUS_SYNC_EACH || (flags & WALRUS_DURABLE));
         return;
     }
     model_pending_failed(topic);
@@ -355,13 +356,54 @@ static void set_attributes(struct script *script)
         give_up(script, &error);
 }
 
+/* The power fails and comes back, and the script goes on with what is left. */
+static void power_cut(struct script *script)
+{
+    struct memory_disk *old = script->disk;
+    struct memory_disk *after = memory_disk_crash(old, random_next(&script->random));
+    struct finding finding = {0};
+    struct expected_log expected;
+    struct seen_log seen;
+    memory_disk_knobs(after)->on_operation = memory_disk_knobs(old)->on_operation;
+    memory_disk_knobs(after)->on_operation_context = script;
+    memory_disk_knobs(old)->on_operation = NULL;
+    /* The old log is no more; only its memory is wanted back. */
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        walrus_cursor_close(script->model.topics[i].cursor, NULL);
+        walrus_topic_close(script->model.topics[i].handle);
+        script->model.topics[i].cursor = NULL;
+        script->model.topics[i].handle = NULL;
+    }
+    walrus_close(script->log, NULL);
+    memory_disk_destroy(old);
+    script->log = NULL;
+    script->disk = after;
+    script->after_cut = true;
+    if (!script_open_log(script))
+        return;
+    script->after_cut = false;
+    note_in_flight(script, "look at", "the recovered log");
+    expect_from_model(&expected, &script->model);
+    if (!verify_log(script->log, &expected, false, &seen, &finding)) {
+        finding_set(&script->visits->finding, "power cut in the workload: %s\n  again: --script %llu --operation %llu",
+                    finding.text, (unsigned long long)script->plan->seed, (unsigned long long)script->operation);
+        script->over = true;
+        return;
+    }
+    for (size_t i = 0; i < MODEL_TOPICS; i++)
+        model_topic_recovered(&script->model.topics[i], seen.topics[i].exists, seen.topics[i].count,
+                              seen.topics[i].cursor, seen.topics[i].mode, seen.topics[i].sync);
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++)
+        script->model.namespaces[i].exists = script->model.namespaces[i].durable = seen.namespaces[i];
+}
+
 void script_call(struct script *script)
 {
     static const struct {
         unsigned percent;
         void (*call)(struct script *script);
-    } calls[] = {{42, append_one},   {15, append_batch},     {4, set_cursor},   {7, sync_something},
-                 {4, delete_topic},  {4, change_namespace},  {2, set_attributes}, {3, reopen}};
+    } calls[] = {{40, append_one},      {15, append_batch},  {4, set_cursor}, {7, sync_something}, {4, delete_topic},
+                 {4, change_namespace}, {2, set_attributes}, {3, reopen},     {3, power_cut}};
     unsigned drawn = (unsigned)random_below(&script->random, 100);
     script->calls++;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {

@@ -1,10 +1,12 @@
 /*
- * crash_explorer.c - runs small random workloads on a disk that loses power at every operation, and checks that what the
- * engine acknowledged is there afterwards.
+ * crash_explorer.c - runs small random workloads on a disk that loses power at every operation, and checks that what
+ * the engine acknowledged is there afterwards.
  *
  *   crash_explorer [--states N] [--seconds T] [--seed S] [--crashes N] [--faults PERCENT] [--atomic-sectors]
  *   crash_explorer --break sync|dirsync|commit-mark|sync-order|cursor-before-data [...]
- *   crash_explorer --script S [--operation K] [--crash C]     one script, as a finding names it; add its --break
+ *   crash_explorer --script S [--operation K] [--crash C] [--kill]     one script, as a finding names it
+ *
+ * To repeat a finding add the --break, --faults and --atomic-sectors of its run.
  *
  * Exit status 1: a finding (with --break: none, so the explorer would miss that bug), 2: usage.
  */
@@ -68,11 +70,17 @@ static uint64_t number(const char *text)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"states", required_argument, NULL, 'n'},    {"seconds", required_argument, NULL, 't'},
-        {"seed", required_argument, NULL, 's'},      {"crashes", required_argument, NULL, 'c'},
-        {"faults", required_argument, NULL, 'f'},    {"break", required_argument, NULL, 'b'},
-        {"script", required_argument, NULL, 'S'},    {"operation", required_argument, NULL, 'O'},
-        {"crash", required_argument, NULL, 'C'},     {"verbose", no_argument, NULL, 'v'},
+        {"states", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'},
+        {"seed", required_argument, NULL, 's'},
+        {"crashes", required_argument, NULL, 'c'},
+        {"faults", required_argument, NULL, 'f'},
+        {"break", required_argument, NULL, 'b'},
+        {"script", required_argument, NULL, 'S'},
+        {"operation", required_argument, NULL, 'O'},
+        {"crash", required_argument, NULL, 'C'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"kill", no_argument, NULL, 'k'},
         {"atomic-sectors", no_argument, NULL, 'a'},
         {NULL, 0, NULL, 0},
     };
@@ -88,18 +96,44 @@ int main(int argc, char **argv)
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
-        case 'n': plan.states_max = number(optarg); break;
-        case 't': seconds = (double)number(optarg); break;
-        case 's': seed = number(optarg); break;
-        case 'c': plan.crashes_per_operation = (unsigned)number(optarg); break;
-        case 'f': plan.fault_percent = (unsigned)number(optarg); break;
-        case 'b': broken = optarg; break;
-        case 'S': only_script = number(optarg); break;
-        case 'O': plan.only_operation = number(optarg); break;
-        case 'C': plan.only_crash = number(optarg); break;
-        case 'a': plan.atomic_sectors = true; break;
-        case 'v': plan.verbose = true; break;
-        default: return 2;
+        case 'n':
+            plan.states_max = number(optarg);
+            break;
+        case 't':
+            seconds = (double)number(optarg);
+            break;
+        case 's':
+            seed = number(optarg);
+            break;
+        case 'c':
+            plan.crashes_per_operation = (unsigned)number(optarg);
+            break;
+        case 'f':
+            plan.fault_percent = (unsigned)number(optarg);
+            break;
+        case 'b':
+            broken = optarg;
+            break;
+        case 'S':
+            only_script = number(optarg);
+            break;
+        case 'O':
+            plan.only_operation = number(optarg);
+            break;
+        case 'C':
+            plan.only_crash = number(optarg);
+            break;
+        case 'a':
+            plan.atomic_sectors = true;
+            break;
+        case 'k':
+            plan.only_kill = true;
+            break;
+        case 'v':
+            plan.verbose = true;
+            break;
+        default:
+            return 2;
         }
     }
     if (broken && !break_something(&plan, broken))
@@ -116,13 +150,13 @@ int main(int argc, char **argv)
     }
     double elapsed = now_s() - start;
     if (visits.finding.found)
-        printf("FINDING after %" PRIu64 " states: %s%s%s\n", visits.states, visits.finding.text, broken ? " --break " : "",
-               broken ? broken : "");
-    printf("%" PRIu64 " scripts, %" PRIu64 " calls, %" PRIu64 " disk operations; cuts: %" PRIu64 " in the workload, %" PRIu64
-           " after recovery, %" PRIu64 " after appends, %" PRIu64 " in recovery, %" PRIu64 " after close; %" PRIu64
-           " entries compared\n",
+        printf("FINDING after %" PRIu64 " states: %s%s%s\n", visits.states, visits.finding.text,
+               broken ? " --break " : "", broken ? broken : "");
+    printf("%" PRIu64 " scripts, %" PRIu64 " calls, %" PRIu64 " disk operations; cuts: %" PRIu64
+           " in the workload, %" PRIu64 " after recovery, %" PRIu64 " after appends, %" PRIu64 " in recovery, %" PRIu64
+           " after close, %" PRIu64 " after a kill; %" PRIu64 " entries compared\n",
            scripts, calls, operations, visits.first_cuts, visits.second_cuts, visits.append_cuts, visits.recovery_cuts,
-           visits.close_cuts, visits.entries_compared);
+           visits.close_cuts, visits.kills, visits.entries_compared);
     printf("%" PRIu64 " states in %.1f s (%.0f/s), %s\n", visits.states, elapsed, (double)visits.states / elapsed,
            visits.finding.found ? "1 finding" : "no finding");
     if (broken && !visits.finding.found)

@@ -165,3 +165,20 @@ void model_cursor_persisted(struct model_topic *topic)
     topic->cursor_low = topic->cursor_high = topic->cursor_next;
     topic->cursor_set_to = UINT64_MAX;
 }
+
+void model_topic_recovered(struct model_topic *topic, bool exists, size_t count, uint64_t cursor, uint32_t mode,
+                           enum walrus_sync_mode sync)
+{
+    size_t had = topic->count + topic->doubtful_count + topic->pending_count;
+    for (; had > count; had--)
+        free(topic->entries[had - 1].bytes);
+    topic->pending_count = topic->doubtful_count = 0;
+    topic->count = topic->durable_count = count;
+    topic->exists = topic->durable = exists;
+    topic->creating = topic->deleting = false;
+    topic->sync = sync;
+    topic->cursor_next = cursor;
+    topic->modes[0] = mode;
+    topic->mode_count = 1;
+    model_cursor_persisted(topic);
+}

@@ -1,8 +1,8 @@
 /*
  * crash_model.h - what a log may hold and must hold if the power failed now.
  *
- * The script keeps it up to date: before a call it notes what is in flight, after the call what was acknowledged. Verifying
- * a crashed copy only reads it, so that this may happen in the middle of a call.
+ * The script keeps it up to date: before a call it notes what is in flight, after the call what was acknowledged.
+ * Verifying a crashed copy only reads it, so that this may happen in the middle of a call.
  */
 #ifndef WALRUS_TESTS_CRASH_MODEL_H
 #define WALRUS_TESTS_CRASH_MODEL_H
@@ -32,9 +32,9 @@ struct model_topic {
     enum walrus_sync_mode sync;
     struct model_entry *entries; /* acknowledged, then in flight */
     size_t capacity;
-    size_t count;         /* acknowledged */
-    size_t pending_count; /* in flight, behind the acknowledged ones */
-    size_t durable_count; /* must survive */
+    size_t count;          /* acknowledged */
+    size_t pending_count;  /* in flight, behind the acknowledged ones */
+    size_t durable_count;  /* must survive */
     size_t doubtful_count; /* behind the others: failed on a disk that died, so they may be there or not */
 
     /* Bounds of the default group's cursor: what a crash may leave. */
@@ -62,7 +62,7 @@ struct model_namespace {
 struct model {
     struct model_topic topics[MODEL_TOPICS];
     struct model_namespace namespaces[MODEL_NAMESPACES];
-    uint64_t next_key; /* of payloads: never the same twice, so that a wrong entry is always seen */
+    uint64_t next_key;     /* of payloads: never the same twice, so that a wrong entry is always seen */
     const char *in_flight; /* the call, for messages */
 };
 
@@ -92,6 +92,10 @@ void model_cursor_moving(struct model_topic *topic);
 void model_cursor_moved(struct model_topic *topic, size_t entry_count);
 /* The cursor was persisted where it is. */
 void model_cursor_persisted(struct model_topic *topic);
+
+/* A power cut happened: this is all there is now, and it is durable. */
+void model_topic_recovered(struct model_topic *topic, bool exists, size_t count, uint64_t cursor, uint32_t mode,
+                           enum walrus_sync_mode sync);
 
 bool model_is_parent(const char *name_space, const char *name);
 

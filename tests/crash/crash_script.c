@@ -18,6 +18,21 @@ bool script_is_done(const struct script *script)
            now_s() > script->plan->deadline_s;
 }
 
+static void name_finding(struct script *script, bool killed)
+{
+    struct finding *finding = &script->visits->finding;
+    char reproduction[240];
+    snprintf(reproduction, sizeof reproduction,
+             "\n  while: %s; crash mode %s\n  again: --script %llu --operation %llu --crash %llu%s",
+             script->model.in_flight, memory_crash_mode_name(memory_crash_mode_of(script->crash_seed)),
+             (unsigned long long)script->plan->seed, (unsigned long long)script->operation,
+             (unsigned long long)script->crash_seed, killed ? " --kill" : "");
+    size_t used = strlen(finding->text);
+    if (used + strlen(reproduction) >= sizeof finding->text)
+        used = sizeof finding->text - strlen(reproduction) - 1;
+    strcpy(finding->text + used, reproduction);
+}
+
 /* In the middle of whatever call is running. */
 static void explore(struct memory_disk *disk, enum memory_disk_kind kind, void *context)
 {
@@ -30,26 +45,29 @@ static void explore(struct memory_disk *disk, enum memory_disk_kind kind, void *
     if ((plan->only_operation && script->operation != plan->only_operation) || script_is_done(script))
         return;
     struct expected_log expected;
+    bool killed = false;
     expect_from_model(&expected, &script->model);
-    unsigned crashes = plan->only_crash ? 1 : plan->crashes_per_operation;
-    if (memory_disk_unsynced(disk) == 0)
+    unsigned crashes = plan->only_crash ? !plan->only_kill : plan->crashes_per_operation;
+    if (memory_disk_unsynced(disk) == 0 && crashes > 1)
         crashes = 1;
     for (unsigned i = 0; i < crashes && !script->visits->finding.found; i++) {
-        script->crash_seed = plan->only_crash ? plan->only_crash
-                                              : random_mix(random_mix(plan->seed, script->operation), i) | 1;
+        script->crash_seed =
+            plan->only_crash ? plan->only_crash : random_mix(random_mix(plan->seed, script->operation), i) | 1;
         visit_crash(script->visits, disk, &expected, script->crash_seed);
     }
-    if (script->visits->finding.found) {
-        char reproduction[160];
-        size_t used = strlen(script->visits->finding.text);
-        snprintf(reproduction, sizeof reproduction,
-                 "\n  while: %s; crash mode %s\n  again: --script %llu --operation %llu --crash %llu", script->model.in_flight,
-                 memory_crash_mode_name(memory_crash_mode_of(script->crash_seed)), (unsigned long long)plan->seed,
-                 (unsigned long long)script->operation, (unsigned long long)script->crash_seed);
-        if (used + strlen(reproduction) >= sizeof script->visits->finding.text)
-            used = sizeof script->visits->finding.text - strlen(reproduction) - 1;
-        strcpy(script->visits->finding.text + used, reproduction);
+    /* A failed sync may take from the running system what it had accepted: then a kill proves nothing. */
+    if (!script->visits->finding.found && !script->after_cut &&
+        memory_disk_fault_hits(disk, MEMORY_DISK_SYNC) + memory_disk_fault_hits(disk, MEMORY_DISK_SYNC_DIRECTORY) ==
+            0 &&
+        (plan->only_kill || (!plan->only_crash && random_mix(plan->seed, script->operation) % 3 == 0))) {
+        expect_after_kill(&expected, &script->model);
+        script->crash_seed =
+            plan->only_crash ? plan->only_crash : random_mix(random_mix(plan->seed, script->operation), 999) | 1;
+        killed = true;
+        visit_kill(script->visits, disk, &expected, script->crash_seed);
     }
+    if (script->visits->finding.found)
+        name_finding(script, killed);
 }
 
 static void choose_options(struct script *script)
@@ -72,10 +90,11 @@ static void choose_options(struct script *script)
 
 static void arm_fault(struct script *script, uint64_t within)
 {
-    static const enum memory_disk_kind kinds[] = {MEMORY_DISK_WRITE,    MEMORY_DISK_REQUEST, MEMORY_DISK_SYNC,
-                                                  MEMORY_DISK_ALLOCATE, MEMORY_DISK_OPEN,    MEMORY_DISK_SYNC_DIRECTORY,
-                                                  MEMORY_DISK_ANY_CHANGE};
-    static const enum memory_fault_mode modes[] = {MEMORY_FAULT_ONCE, MEMORY_FAULT_SHORT, MEMORY_FAULT_SHORT_THEN_ERROR};
+    static const enum memory_disk_kind kinds[] = {
+        MEMORY_DISK_WRITE, MEMORY_DISK_REQUEST,        MEMORY_DISK_SYNC,      MEMORY_DISK_ALLOCATE,
+        MEMORY_DISK_OPEN,  MEMORY_DISK_SYNC_DIRECTORY, MEMORY_DISK_ANY_CHANGE};
+    static const enum memory_fault_mode modes[] = {MEMORY_FAULT_ONCE, MEMORY_FAULT_SHORT,
+                                                   MEMORY_FAULT_SHORT_THEN_ERROR};
     struct random_source *random = &script->random;
     script->may_fail = true;
     if (random_percent(random, 25)) {
@@ -117,7 +136,7 @@ void script_run(const struct script_plan *plan, struct crash_visits *visits, uin
     if (!script_is_done(&script) && !script.over)
         explore(script.disk, MEMORY_DISK_ANY, &script);
     /* A script that is over holds handles whose calls may fail: only the memory is wanted back. */
-    knobs->on_operation = NULL;
+    memory_disk_knobs(script.disk)->on_operation = NULL;
     script.may_fail = true;
     if (script.over)
         script_close_log(&script);

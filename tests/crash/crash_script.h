@@ -17,12 +17,13 @@ struct script_plan {
     unsigned fault_percent;  /* of scripts that meet a failing disk */
     uint64_t only_operation; /* explore at this disk operation alone; 0: at all */
     uint64_t only_crash;     /* with this crash seed; 0: derived ones */
+    bool only_kill;          /* and kill the process first */
     uint64_t states_max;     /* stop once visits->states has reached it */
     double deadline_s;       /* or this moment of the monotonic clock has passed */
     bool atomic_sectors;
     bool lies_sync;
     bool lies_directory_sync;
-    bool verbose;            /* name every call on stderr */
+    bool verbose; /* name every call on stderr */
 };
 
 struct script {
@@ -32,11 +33,12 @@ struct script {
     struct memory_disk *disk;
     struct walrus_log *log;
     struct random_source random;
-    pthread_t thread; /* the one whose operations are explored */
-    uint64_t operation; /* disk operations so far */
+    pthread_t thread;    /* the one whose operations are explored */
+    uint64_t operation;  /* disk operations so far */
     uint64_t crash_seed; /* of the last visit */
-    bool may_fail;      /* a fault was armed: calls may fail */
-    bool over;          /* the model no longer knows; explore once more and end */
+    bool may_fail;       /* a fault was armed: calls may fail */
+    bool after_cut;      /* the log is not open yet after a power cut: what the system had accepted is gone */
+    bool over;           /* the model no longer knows; explore once more and end */
     uint64_t calls;
 };
 

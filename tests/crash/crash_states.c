@@ -14,8 +14,9 @@ enum walrus_code open_disk(struct memory_disk *disk, const struct walrus_options
 }
 
 /* Recovers and compares. The log stays open when all was well, else it is NULL. */
-static struct walrus_log *recover(struct crash_visits *visits, struct memory_disk *disk, const struct expected_log *expected,
-                                  bool with_stream, const char *which, struct seen_log *seen)
+static struct walrus_log *recover(struct crash_visits *visits, struct memory_disk *disk,
+                                  const struct expected_log *expected, bool with_stream, const char *which,
+                                  struct seen_log *seen)
 {
     struct walrus_log *log = NULL;
     struct walrus_error error = {0};
@@ -79,15 +80,16 @@ struct continuation {
     size_t count[MODEL_TOPICS];
 };
 
-static bool append_more(struct crash_visits *visits, struct walrus_log *log, struct expected_log *expected, size_t index,
-                        struct random_source *random, struct continuation *more)
+static bool append_more(struct crash_visits *visits, struct walrus_log *log, struct expected_log *expected,
+                        size_t index, struct random_source *random, struct continuation *more)
 {
     struct expected_topic *topic = &expected->topics[index];
     struct walrus_topic *handle = NULL;
     struct walrus_error error = {0};
     size_t add_count = 1 + random_below(random, 6);
     size_t old_count = topic->max_count;
-    if (walrus_topic_open(log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, NULL, &handle, &error) != WALRUS_OK) {
+    if (walrus_topic_open(log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, NULL, &handle, &error) !=
+        WALRUS_OK) {
         finding_set(&visits->finding, "after recovery: open %s: %s", topic->name, error.message);
         return false;
     }
@@ -114,8 +116,8 @@ static bool append_more(struct crash_visits *visits, struct walrus_log *log, str
     if (as_batch)
         code = walrus_append_batch(handle, slices, add_count, WALRUS_DURABLE, &receipt, &error);
     for (size_t i = 0; !as_batch && code == WALRUS_OK && i < add_count; i++)
-        code = walrus_append(handle, slices[i].data, slices[i].length, i + 1 == add_count ? WALRUS_DURABLE : 0, &receipt,
-                             &error);
+        code = walrus_append(handle, slices[i].data, slices[i].length, i + 1 == add_count ? WALRUS_DURABLE : 0,
+                             &receipt, &error);
     uint64_t expected_sequence = old_count + (as_batch ? 0 : add_count - 1);
     if (code != WALRUS_OK)
         finding_set(&visits->finding, "after recovery: append to %s: %s", topic->name, error.message);
@@ -218,5 +220,22 @@ void visit_crash(struct crash_visits *visits, struct memory_disk *disk, const st
         close_recovered(visits, log, "cut in recovery");
     }
     memory_disk_destroy(interruption.left);
+    memory_disk_destroy(after);
+}
+
+void visit_kill(struct crash_visits *visits, struct memory_disk *disk, const struct expected_log *expected,
+                uint64_t crash_seed)
+{
+    struct memory_disk *after = memory_disk_clone(disk);
+    struct expected_log exact = *expected;
+    struct seen_log seen;
+    memory_disk_knobs(after)->capacity_bytes = 0;
+    visits->kills++;
+    struct walrus_log *log = recover(visits, after, expected, false, "kill", &seen);
+    if (log) {
+        expect_what_was_seen(&exact, &seen);
+        cut_and_compare(visits, after, &exact, crash_seed, "cut after a kill and recovery");
+    }
+    close_recovered(visits, log, "kill");
     memory_disk_destroy(after);
 }

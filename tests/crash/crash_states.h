@@ -1,6 +1,6 @@
 /*
- * crash_states.h - visits what a power cut can leave: recovers it, compares it with the model, and goes on from there to a
- * second cut, to appends and a third cut, and to a cut in the middle of the recovery itself.
+ * crash_states.h - visits what a power cut can leave: recovers it, compares it with the model, and goes on from there
+ * to a second cut, to appends and a third cut, and to a cut in the middle of the recovery itself.
  */
 #ifndef WALRUS_TESTS_CRASH_STATES_H
 #define WALRUS_TESTS_CRASH_STATES_H
@@ -16,6 +16,7 @@ struct crash_visits {
     uint64_t append_cuts;          /* after recovery and appends */
     uint64_t recovery_cuts;        /* in the middle of a recovery */
     uint64_t close_cuts;           /* after recovery and a clean close */
+    uint64_t kills;                /* of the process alone, each with a power cut after recovery */
     uint64_t entries_compared;
     struct finding finding;
 };
@@ -23,6 +24,10 @@ struct crash_visits {
 /* Cuts the power of `disk` with `crash_seed`; everything after follows from the seed too. `disk` stays as it is. */
 void visit_crash(struct crash_visits *visits, struct memory_disk *disk, const struct expected_log *expected,
                  uint64_t crash_seed);
+
+/* Kills the process, lets the log recover on the running system, and then cuts the power. */
+void visit_kill(struct crash_visits *visits, struct memory_disk *disk, const struct expected_log *expected,
+                uint64_t crash_seed);
 
 /* Opens the log of a disk as the explorer does everywhere. */
 enum walrus_code open_disk(struct memory_disk *disk, const struct walrus_options *options, struct walrus_log **log,

@@ -44,10 +44,22 @@ void expect_from_model(struct expected_log *expected, const struct model *model)
     /* A topic on its way brings its namespaces along. */
     for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
         for (size_t t = 0; t < MODEL_TOPICS; t++) {
-            if (expected->topics[t].may_exist && model_is_parent(expected->namespaces[i].name, expected->topics[t].name))
+            if (expected->topics[t].may_exist &&
+                model_is_parent(expected->namespaces[i].name, expected->topics[t].name))
                 expected->namespaces[i].may_exist = true;
         }
     }
+}
+
+void expect_after_kill(struct expected_log *expected, const struct model *model)
+{
+    expect_from_model(expected, model);
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        expected->topics[i].min_count = model->topics[i].count;
+        expected->topics[i].must_exist = model->topics[i].exists && !model->topics[i].deleting;
+    }
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++)
+        expected->namespaces[i].must_exist = model->namespaces[i].exists && !model->namespaces[i].changing;
 }
 
 void expect_what_was_seen(struct expected_log *expected, const struct seen_log *seen)
@@ -97,14 +109,16 @@ static bool verify_entries(struct walrus_topic *handle, const struct expected_to
     uint64_t offset = 0;
     for (;;) {
         if (walrus_read_entries(handle, &position, &limits, &entries, &error) != WALRUS_OK) {
-            finding_set(finding, "topic %s: reading entry %llu: %s", topic->name, (unsigned long long)sequence, why(&error));
+            finding_set(finding, "topic %s: reading entry %llu: %s", topic->name, (unsigned long long)sequence,
+                        why(&error));
             break;
         }
         if (entries.count == 0)
             break;
         for (size_t i = 0; i < entries.count && !finding->found; i++) {
             if (sequence >= topic->max_count) {
-                finding_set(finding, "topic %s: more than the %zu entries ever appended", topic->name, topic->max_count);
+                finding_set(finding, "topic %s: more than the %zu entries ever appended", topic->name,
+                            topic->max_count);
                 break;
             }
             entry_matches(topic, &entries.items[i], sequence, offset, finding);
@@ -118,8 +132,8 @@ static bool verify_entries(struct walrus_topic *handle, const struct expected_to
     *count = (size_t)sequence;
     *end_offset = offset;
     if (!finding->found && sequence < topic->min_count)
-        finding_set(finding, "topic %s: LOST %zu of %zu durable entries", topic->name, topic->min_count - (size_t)sequence,
-                    topic->min_count);
+        finding_set(finding, "topic %s: LOST %zu of %zu durable entries", topic->name,
+                    topic->min_count - (size_t)sequence, topic->min_count);
     if (!finding->found && sequence < topic->max_count && !topic->entries[sequence].starts_unit)
         finding_set(finding, "topic %s: TORN BATCH: entry %llu is there, the next of its batch is not", topic->name,
                     (unsigned long long)sequence - 1);
@@ -171,11 +185,12 @@ static bool verify_cursor(struct walrus_topic *handle, const struct expected_top
     } else if (*at != topic->cursor_set_to && (*at < topic->cursor_low || *at > topic->cursor_high)) {
         finding_set(finding, "topic %s: CURSOR at %llu, not in %llu..%llu", topic->name, (unsigned long long)*at,
                     (unsigned long long)topic->cursor_low, (unsigned long long)topic->cursor_high);
-    } else if (walrus_cursor_read(cursor, &(struct walrus_read_limits){0}, WALRUS_PEEK, &entries, &error) != WALRUS_OK) {
+    } else if (walrus_cursor_read(cursor, &(struct walrus_read_limits){0}, WALRUS_PEEK, &entries, &error) !=
+               WALRUS_OK) {
         finding_set(finding, "topic %s: peek at %llu: %s", topic->name, (unsigned long long)*at, why(&error));
     } else if (entries.count != (*at < count)) {
-        finding_set(finding, "topic %s: peek at %llu of %zu gives %zu entries", topic->name, (unsigned long long)*at, count,
-                    entries.count);
+        finding_set(finding, "topic %s: peek at %llu of %zu gives %zu entries", topic->name, (unsigned long long)*at,
+                    count, entries.count);
     } else if (entries.count) {
         const struct model_entry *model = &topic->entries[*at];
         if (entries.items[0].sequence != *at || entries.items[0].length != model->length ||
@@ -188,8 +203,8 @@ static bool verify_cursor(struct walrus_topic *handle, const struct expected_top
     return !finding->found;
 }
 
-static bool verify_topic(struct walrus_log *log, const struct expected_topic *topic, bool with_stream, struct seen_log *seen,
-                         size_t index, struct finding *finding)
+static bool verify_topic(struct walrus_log *log, const struct expected_topic *topic, bool with_stream,
+                         struct seen_log *seen, size_t index, struct finding *finding)
 {
     struct walrus_topic *handle = NULL;
     struct walrus_topic_info info;
@@ -215,11 +230,12 @@ static bool verify_topic(struct walrus_log *log, const struct expected_topic *to
                         (unsigned long long)info.next_sequence, (unsigned long long)info.next_offset,
                         (unsigned long long)info.damages, count, (unsigned long long)end_offset);
         else if (info.durable_sequence != count)
-            finding_set(finding, "topic %s: recovery exposes %zu entries but says only %llu are durable", topic->name, count,
-                        (unsigned long long)info.durable_sequence);
+            finding_set(finding, "topic %s: recovery exposes %zu entries but says only %llu are durable", topic->name,
+                        count, (unsigned long long)info.durable_sequence);
         else if (!mode_known)
             finding_set(finding, "topic %s: mode %o was never set", topic->name, info.settings.attributes.mode);
         seen->topics[index].mode = info.settings.attributes.mode;
+        seen->topics[index].sync = info.settings.sync.mode;
     }
     walrus_topic_close(handle);
     seen->topics[index].exists = true;

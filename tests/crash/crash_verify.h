@@ -35,6 +35,7 @@ struct seen_log {
         size_t count;
         uint64_t cursor;
         uint32_t mode;
+        enum walrus_sync_mode sync;
     } topics[MODEL_TOPICS];
     bool namespaces[MODEL_NAMESPACES];
 };
@@ -48,6 +49,8 @@ __attribute__((format(printf, 2, 3))) void finding_set(struct finding *finding, 
 
 /* What a power cut now must and may leave. Points into the model. */
 void expect_from_model(struct expected_log *expected, const struct model *model);
+/* What a kill of the process now, with the system going on, must and may leave: all that was acknowledged. */
+void expect_after_kill(struct expected_log *expected, const struct model *model);
 /* Narrows the expectation to exactly what was seen. `seen` must outlive it. */
 void expect_what_was_seen(struct expected_log *expected, const struct seen_log *seen);
 

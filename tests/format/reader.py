@@ -16,10 +16,9 @@ import sys
 FILE_HEADER, PAGE, SECTOR = 64, 4096, 512
 BLOCK_HEADER, BLOCK_MAX, NAME_MAX = 128, 1 << 31, 1023
 RECORD_HEADER, PAYLOAD_MAX, RESERVE = 32, 1 << 30, 32
-ENTRY, COMMIT_MARK, DURABLE_MARK = 1, 2, 3
+KINDS = ENTRY, COMMIT_MARK, DURABLE_MARK = 1, 2, 3
 IN_BATCH, LAG_UNKNOWN = 1, 255
-TOPIC_CREATED, TOPIC_DELETED, NAMESPACE_CREATED, NAMESPACE_REMOVED, CHANGED = 1, 2, 3, 4, 5
-FIELD_NAME, FIELD_FRAMING = 1, 5
+TOPIC_CREATED, TOPIC_DELETED, FIELD_NAME = 1, 2, 1
 DELIMITERS = {0: b"\n", 1: b"", 2: b"\0"}
 NOT_ZERO = re.compile(rb"[^\0]")
 
@@ -29,16 +28,12 @@ class Refused(Exception):
 
 
 def crc_tables():
-    tables = [[0] * 256 for _ in range(8)]
-    for i in range(256):
-        value = i
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        tables[0][i] = value
-    for i in range(256):
-        for t in range(1, 8):
-            below = tables[t - 1][i]
-            tables[t][i] = below >> 8 ^ tables[0][below & 255]
+    first = list(range(256))
+    for _ in range(8):
+        first = [value >> 1 ^ (0x82F63B78 if value & 1 else 0) for value in first]
+    tables = [first]
+    for _ in range(7):
+        tables.append([value >> 8 ^ first[value & 255] for value in tables[-1]])
     return tables
 
 
@@ -68,15 +63,9 @@ def up8(value):
     return value + 7 & ~7
 
 
-def next_not_zero(data, start, end):
-    """The first multiple of 8 from start whose 8 bytes are not all zero, or end."""
-    found = NOT_ZERO.search(data, start, end)
-    return found.start() & ~7 if found else end
-
-
 class File:
     def __init__(self, directory, name, magic, file_id=0):
-        self.name = name
+        self.name, self.id = name, file_id
         with open(os.path.join(directory, name), "rb") as file:
             self.data = file.read()
         self.valid = False
@@ -100,16 +89,12 @@ class Record:
         self.block, self.place = block, place
         self.sequence = block.first_sequence + index
         self.offset = block.first_offset + stream
-        self.body = place + RECORD_HEADER
-        self.payload_at = self.body + 8 * words
-        self.end = up8(self.payload_at + self.size)
-        self.in_batch = self.kind == ENTRY and bool(self.flags & IN_BATCH)
-        body = data[self.body:self.payload_at + self.size]
-        self.holds = self.payload_crc == (crc(body) if body else 0)
-
-    @property
-    def payload(self):
-        return self.block.data[self.payload_at:self.payload_at + self.size]
+        start = place + RECORD_HEADER
+        end = start + 8 * words + self.size
+        self.end = up8(end)
+        self.body = data[start:end]  # extension and payload
+        self.payload = self.body[8 * words:]
+        self.holds = self.payload_crc == (crc(self.body) if self.body else 0)
 
     def durable_below(self):
         """The sequence that this record proves durable: all entries below it."""
@@ -130,8 +115,7 @@ class Block:
         head = file.data[place:place + size]
         if (name_bytes > NAME_MAX or size != BLOCK_HEADER + up8(name_bytes) or stored != crc(head[8:])
                 or framing not in DELIMITERS or block_bytes % PAGE or not 0 < block_bytes <= BLOCK_MAX
-                or durable > first_sequence or segment_id != file.segment_id or segment_offset != place
-                or log != log_id):
+                or durable > first_sequence or (segment_id, segment_offset, log) != (file.id, place, log_id)):
             return None
         block = Block()
         block.file, block.place, block.size, block.header_bytes = file, place, block_bytes, size
@@ -141,31 +125,26 @@ class Block:
         block.data = file.data[place:place + block_bytes].ljust(block_bytes, b"\0")
         return block
 
-    def in_bounds(self, place, kind, size, words=0):
-        end = up8(place + RECORD_HEADER + 8 * words + size)
-        reserve = 0 if kind == DURABLE_MARK else RESERVE
-        return size <= PAYLOAD_MAX and end + reserve <= self.size
-
     def header_at(self, place):
         """The record at place if its header holds, or None."""
         if place + RECORD_HEADER > self.size:
             return None
         header = self.data[place:place + RECORD_HEADER]
         size, kind, words = struct.unpack_from("<8xI8xBxxB", header)
-        if kind not in (ENTRY, COMMIT_MARK, DURABLE_MARK) or not self.in_bounds(place, kind, size, words):
+        room = self.size - place - RECORD_HEADER - (0 if kind == DURABLE_MARK else RESERVE)
+        if kind not in KINDS or size > PAYLOAD_MAX or up8(8 * words + size) > room:
             return None
         if struct.unpack_from("<I", header)[0] != crc(u64(self.salt), header[4:]):
             return None
         return Record(self, place)
 
-    def headers_from(self, place):
-        """All records from place on whose headers hold, across what is none."""
-        while True:
-            place = next_not_zero(self.data, place, self.size)
-            if place >= self.size:
-                return
+    def valid_records(self):
+        """The records whose header and payload hold, in order, across what is none."""
+        place = self.header_bytes
+        while found := NOT_ZERO.search(self.data, place):
+            place = found.start() & ~7
             record = self.header_at(place)
-            if record:
+            if record and record.holds:
                 yield record
             place = record.end if record else place + 8
 
@@ -175,11 +154,11 @@ class Block:
             return True
         record = self.header_at(place)
         if record:
-            return b"\0" in self.data[record.body:record.payload_at + record.size]
+            return b"\0" in record.body
         header = self.data[place:place + RECORD_HEADER]
         size, kind = struct.unpack_from("<8xI8xB", header)
         one_sector = place // SECTOR == (place + RECORD_HEADER - 1) // SECTOR
-        known = kind in (ENTRY, COMMIT_MARK, DURABLE_MARK) and size <= PAYLOAD_MAX
+        known = kind in KINDS and size <= PAYLOAD_MAX
         return not (one_sector and known and header[0] and header[1] and header[31])
 
 
@@ -193,88 +172,80 @@ class Topic:
         self.log.find(verdict, block.file.name, block.place + place, self.name, sequence)
 
     def walk(self):
+        """Finds the entries that count, and where the topic ends."""
         self.blocks.sort(key=lambda block: block.index)
-        live, lowest = [], None
+        live = []
         for block in reversed(self.blocks):
-            if lowest is not None and block.first_sequence >= lowest:
+            if live and block.first_sequence >= live[0].first_sequence:
                 self.find("superseded", block, 0, block.first_sequence)
             else:
                 live.insert(0, block)
-                lowest = block.first_sequence
         self.blocks = live
-        self.sequence = live[0].first_sequence if live else 0
-        for i in range(len(live)):
-            if not self.walk_block(i):
-                break
-        if self.pending:  # a batch at the end without its mark
-            for entry in self.pending:
-                self.find("uncommitted", entry.block, entry.place, entry.sequence)
-            self.sequence = self.pending[0].sequence
-        self.next_sequence = self.sequence
+        for block in live:
+            block.records = list(block.valid_records())
+            block.proof = max([block.durable] + [record.durable_below() for record in block.records])
+        if not live or self.goes_on_from_the_start():
+            all(self.walk_block(i) for i in range(len(live)))  # up to the block in which the topic ends
+        for entry in self.pending:  # a batch at the end without its mark
+            self.find("uncommitted", entry.block, entry.place, entry.sequence)
+            self.next_sequence = self.pending[0].sequence
+
+    def goes_on_from_the_start(self):
+        """Whether the first block begins the topic, or the lost blocks before it are damage."""
+        first = self.blocks[0]
+        if first.first_sequence == 0:
+            return True
+        lost = max(block.proof for block in self.blocks) > 0
+        self.find("damaged" if lost else "torn", first, 0, 0)
+        self.next_sequence = first.first_sequence if lost else 0
+        return lost
 
     def walk_block(self, i):
         """Takes the records of a block. False: the topic ends in it."""
         block = self.blocks[i]
         limit = self.blocks[i + 1].first_sequence if i + 1 < len(self.blocks) else None
+        later_blocks = max((later.proof for later in self.blocks[i + 1:]), default=0)
         place = block.header_bytes
-        while True:
-            record = block.header_at(place)
-            if limit is not None and self.sequence >= limit:
-                if not (record and record.holds and record.kind != ENTRY and record.sequence == limit):
-                    break
-            if record and record.holds and record.sequence == self.sequence:
-                self.take(record)
-                place = record.end
-                continue
-            later = [r for r in block.headers_from(place) if r.holds and r.sequence >= self.sequence]
-            if not later and limit is None:  # the end
-                rest = next_not_zero(block.data, place, block.size)
-                if rest < block.size:
-                    self.find("torn", block, place, self.sequence)
+        for j, record in enumerate(block.records):
+            expected = record.place == place and record.sequence == self.next_sequence
+            reached = limit is not None and self.next_sequence >= limit
+            if not expected and not reached:
+                proof = max([later_blocks] + [later.durable_below() for later in block.records[j:]])
+                if not self.go_on_behind(block, place, proof):
+                    return False
+                if record.sequence == self.next_sequence:  # only a mark is missing, so a batch ended here
+                    self.commit()
+                self.next_sequence = record.sequence if limit is None else min(record.sequence, limit)
+                reached = record.sequence == limit and record.kind == ENTRY or self.next_sequence < record.sequence
+            elif reached:  # a mark at that sequence still belongs to what is before it
+                reached = not expected or record.kind == ENTRY
+            if reached:
+                for left in block.records[j:]:
+                    if left.kind == ENTRY:
+                        self.find("superseded", block, left.place, left.sequence)
+                return True
+            self.take(record)
+            place = record.end
+        if limit is None:  # nothing valid follows: the end
+            if NOT_ZERO.search(block.data, place):
+                self.find("torn", block, place, self.next_sequence)
+        elif self.next_sequence < limit:
+            if not self.go_on_behind(block, place, later_blocks):
                 return False
-            if self.sequence >= self.proved_durable(i, later) and block.may_be_unfinished(place):
-                self.find("torn", block, place, self.sequence)
-                return False
-            self.find("damaged", block, place, self.sequence)
-            place = self.step_over(block, place, limit)
-        for record in block.headers_from(place):
-            if record.kind == ENTRY and record.holds:
-                self.find("superseded", block, record.place, record.sequence)
+            self.next_sequence = limit
         return True
 
-    def proved_durable(self, i, later):
-        """H: the highest sequence that anything later proves durable."""
-        proofs = [record.durable_below() for record in later]
-        for block in self.blocks[i + 1:]:
-            proofs.append(block.durable)
-            proofs += [r.durable_below() for r in block.headers_from(block.header_bytes) if r.holds]
-        return max(proofs, default=0)
-
-    def step_over(self, block, place, limit):
-        """Goes on behind damage: returns the next place in the block, and moves on to its sequence."""
-        damaged = block.header_at(place)
-        if damaged and damaged.sequence == self.sequence:
-            if damaged.kind == ENTRY:
-                self.sequence += 1
-                if damaged.in_batch:
-                    self.pending.append(damaged)
-                else:
-                    self.commit()
-            return damaged.end
-        for record in block.headers_from(place):
-            if record.sequence >= self.sequence and (limit is None or record.sequence <= limit):
-                if record.sequence == self.sequence:  # only a mark is missing, so a batch ended here
-                    self.commit()
-                self.sequence = record.sequence
-                return record.place
-        self.sequence = limit
-        return block.size
+    def go_on_behind(self, block, place, proof):
+        """Judges the place where no expected record stands. proof: H. False: the topic ends there."""
+        damaged = self.next_sequence < proof or not block.may_be_unfinished(place)
+        self.find("damaged" if damaged else "torn", block, place, self.next_sequence)
+        return damaged
 
     def take(self, record):
         if record.kind == ENTRY:
-            self.sequence += 1
+            self.next_sequence += 1
             self.pending.append(record)
-            if not record.in_batch:
+            if not record.flags & IN_BATCH:
                 self.commit()
         elif record.kind == COMMIT_MARK and record.size == 24:
             first, number, header_crcs, size = struct.unpack("<QIIQ", record.payload)
@@ -282,28 +253,27 @@ class Topic:
             missing = number - len(covered)
             exact = missing == 0 and size == sum(entry.size for entry in covered) and header_crcs == crc(
                 *(struct.pack("<I", entry.stored_crc) for entry in covered))
-            # With an entry's header damaged the sums cannot be made: what is left then goes by the numbers.
+            # Where entries of it are damaged the sums cannot be made: what is left goes by the numbers.
             if first + number == record.sequence and (exact or missing > 0):
                 self.commit()
         elif record.kind == DURABLE_MARK:
             self.commit()
 
     def commit(self):
-        self.entries += [entry for entry in self.pending if entry.holds]
+        self.entries += self.pending
         self.pending = []
 
 
 class Log:
     def __init__(self, directory):
         self.directory = directory
-        self.findings, self.topics, self.cursors = [], {}, []
-        self.deleted = set()
+        self.findings, self.topics, self.cursors, self.deleted = [], {}, [], set()
         catalog = File(directory, "catalog", b"walrusCT")
         if not catalog.valid:
             raise Refused("catalog: no valid file header")
         self.log_id = catalog.log_id
         self.read_catalog(catalog)
-        self.segments = []
+        self.segments = 0
         for name in sorted(os.listdir(directory)):
             if re.fullmatch("segment-[0-9a-f]{16}", name):
                 self.read_segment(name)
@@ -319,7 +289,7 @@ class Log:
     def read_catalog(self, file):
         data, place, expected = file.data, FILE_HEADER, FILE_HEADER
         while place + 24 <= len(data):
-            stored, size, number, kind = struct.unpack_from("<IIQH", data, place)
+            stored, size, _, kind = struct.unpack_from("<IIQH", data, place)
             end = place + 24 + size
             if not (16 <= size <= 2048 and end <= len(data) and stored == crc(u64(self.log_id), data[place + 4:end])):
                 place += 8
@@ -332,8 +302,7 @@ class Log:
             self.find("torn", file.name, expected)
 
     def catalog_record(self, kind, body):
-        node, _ = struct.unpack_from("<QQ", body)
-        fields, at = {}, 16
+        node, fields, at = struct.unpack_from("<Q", body)[0], {}, 16
         while at + 4 <= len(body):
             tag, length = struct.unpack_from("<HH", body, at)
             fields[tag] = body[at + 4:at + 4 + length]
@@ -346,12 +315,11 @@ class Log:
 
     def read_segment(self, name):
         file = File(self.directory, name, b"walrusSG", int(name[8:], 16))
-        file.segment_id = int(name[8:], 16)
         if not NOT_ZERO.search(file.data):
             return  # what a crash may leave
         if not file.valid or file.log_id != self.log_id:
             self.find("damaged", name, 0)
-        self.segments.append(file)
+        self.segments += 1
         place = PAGE
         while place < len(file.data):
             block = Block.at(file, place, self.log_id)
@@ -394,11 +362,10 @@ class Log:
         yield from self.cursors
         yield from self.findings
         entries = [entry for topic in self.topics.values() for entry in topic.entries]
-        counts = {verdict: sum(finding["verdict"] == verdict for finding in self.findings)
-                  for verdict in ("torn", "uncommitted", "superseded", "damaged")}
-        yield {"kind": "summary", "topics": len(self.topics), "segments": len(self.segments),
-               "entries": len(entries), "payload_bytes": sum(entry.size for entry in entries),
-               "cursors": len(self.cursors), **counts}
+        verdicts = [finding["verdict"] for finding in self.findings]
+        yield {"kind": "summary", "topics": len(self.topics), "segments": self.segments, "entries": len(entries),
+               "payload_bytes": sum(entry.size for entry in entries), "cursors": len(self.cursors),
+               **{verdict: verdicts.count(verdict) for verdict in ("torn", "uncommitted", "superseded", "damaged")}}
 
 
 def main():

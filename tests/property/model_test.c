@@ -97,8 +97,8 @@ static struct subject *some_topic(struct run *run)
         subject->model.delimiter = settings.framing == WALRUS_FRAMING_LINE ? '\n' : '\0';
         subject->name = names[subject - run->topics];
         must(run,
-             walrus_topic_open(run->log, subject->name, WALRUS_CREATE | WALRUS_EXCLUSIVE | WALRUS_CREATE_PARENTS, &settings,
-                               &subject->handle, &error),
+             walrus_topic_open(run->log, subject->name, WALRUS_CREATE | WALRUS_EXCLUSIVE | WALRUS_CREATE_PARENTS,
+                               &settings, &subject->handle, &error),
              &error, "create topic");
     } else {
         must(run, walrus_topic_open(run->log, subject->name, 0, NULL, &subject->handle, &error), &error, "open topic");
@@ -122,11 +122,12 @@ static size_t some_length(struct random_source *random)
     return random_between(random, 40000, 700000);
 }
 
-static void check_receipt(struct run *run, const struct subject *subject, const struct walrus_receipt *receipt, size_t first)
+static void check_receipt(struct run *run, const struct subject *subject, const struct walrus_receipt *receipt,
+                          size_t first)
 {
     if (receipt->sequence != first || receipt->offset != subject->model.places[first].offset)
-        differ(run, "%s: receipt says %" PRIu64 " at %" PRIu64 ", not %zu at %" PRIu64, subject->name, receipt->sequence,
-               receipt->offset, first, subject->model.places[first].offset);
+        differ(run, "%s: receipt says %" PRIu64 " at %" PRIu64 ", not %zu at %" PRIu64, subject->name,
+               receipt->sequence, receipt->offset, first, subject->model.places[first].offset);
 }
 
 static void append_one(struct run *run)
@@ -187,8 +188,8 @@ static void check_entries(struct run *run, const struct subject *subject, const 
         const struct model_place *place = &model->places[sequence + i];
         if (entry->sequence != sequence + i || entry->offset != place->offset || entry->length != place->length ||
             memcmp(entry->data, model->stream + place->offset, place->length) != 0)
-            differ(run, "%s: entry %" PRIu64 " is another one (says %" PRIu64 " at %" PRIu64 ", %zu bytes)", subject->name,
-                   sequence + i, entry->sequence, entry->offset, entry->length);
+            differ(run, "%s: entry %" PRIu64 " is another one (says %" PRIu64 " at %" PRIu64 ", %zu bytes)",
+                   subject->name, sequence + i, entry->sequence, entry->offset, entry->length);
         if (entry->time_ns == 0 || (i > 0 && entry->time_ns < entries->items[i - 1].time_ns))
             differ(run, "%s: entry %" PRIu64 " has time %" PRIu64, subject->name, sequence + i, entry->time_ns);
     }
@@ -223,7 +224,8 @@ static void seek_and_read(struct run *run)
             sequence = position.sequence;
     } else {
         must(run, walrus_seek_sequence(subject->handle, sequence, &position, &error), &error, "seek by sequence");
-        if (walrus_seek_sequence(subject->handle, model->count + 1, &(struct walrus_position){0}, NULL) != WALRUS_E_RANGE)
+        if (walrus_seek_sequence(subject->handle, model->count + 1, &(struct walrus_position){0}, NULL) !=
+            WALRUS_E_RANGE)
             differ(run, "%s: a seek past the end is not WALRUS_E_RANGE", subject->name);
     }
     uint64_t place = sequence < model->count ? model->places[sequence].offset : model->stream_bytes;
@@ -236,7 +238,8 @@ static void seek_and_read(struct run *run)
         check_entries(run, subject, &entries, sequence, &limits);
         sequence += entries.count;
         if (position.sequence != sequence)
-            differ(run, "%s: a read of %zu leaves the position at %" PRIu64, subject->name, entries.count, position.sequence);
+            differ(run, "%s: a read of %zu leaves the position at %" PRIu64, subject->name, entries.count,
+                   position.sequence);
     }
     walrus_entries_free(&entries);
 }
@@ -268,11 +271,12 @@ static void read_stream(struct run *run)
         size_t size = random_below(&run->random, random_percent(&run->random, 80) ? 5000 : 300000);
         size_t got = 0;
         uint8_t *buffer = malloc(size + 1);
-        must(run, walrus_read_stream(subject->handle, position, offset, buffer, size, &got, &error), &error, "read stream");
+        must(run, walrus_read_stream(subject->handle, position, offset, buffer, size, &got, &error), &error,
+             "read stream");
         uint64_t left = model->stream_bytes > offset ? model->stream_bytes - offset : 0;
         if (got != (size < left ? size : left))
-            differ(run, "%s: %zu bytes of the stream at %" PRIu64 " of %" PRIu64 " gave %zu", subject->name, size, offset,
-                   model->stream_bytes, got);
+            differ(run, "%s: %zu bytes of the stream at %" PRIu64 " of %" PRIu64 " gave %zu", subject->name, size,
+                   offset, model->stream_bytes, got);
         if (got && memcmp(buffer, model->stream + offset, got) != 0)
             differ(run, "%s: other bytes in the stream at %" PRIu64 "+%zu", subject->name, offset, got);
         offset += got;
@@ -287,7 +291,8 @@ static struct walrus_cursor *cursor_of(struct run *run, struct subject *subject)
                                                                               : WALRUS_AT_LEAST_ONCE,
                                              1 + (uint32_t)random_below(&run->random, 1000)};
     if (!subject->cursor)
-        must(run, walrus_cursor_open(subject->handle, NULL, &consistency, &subject->cursor, &error), &error, "open cursor");
+        must(run, walrus_cursor_open(subject->handle, NULL, &consistency, &subject->cursor, &error), &error,
+             "open cursor");
     return subject->cursor;
 }
 
@@ -335,7 +340,8 @@ static void delete_topic(struct run *run)
         struct walrus_position position = {0};
         struct walrus_entries entries = {0};
         struct walrus_read_limits limits = {.max_bytes = 100000};
-        must(run, walrus_read_entries(subject->handle, &position, &limits, &entries, &error), &error, "read a deleted topic");
+        must(run, walrus_read_entries(subject->handle, &position, &limits, &entries, &error), &error,
+             "read a deleted topic");
         check_entries(run, subject, &entries, 0, &limits);
         walrus_entries_free(&entries);
     }
@@ -364,8 +370,8 @@ static void check_infos(struct run *run)
     if (info.first_sequence != 0 || info.next_sequence != subject->model.count ||
         info.next_offset != subject->model.stream_bytes || info.damages != 0 || info.refuses_appends || info.deleted)
         differ(run, "%s: info says %" PRIu64 "..%" PRIu64 " to %" PRIu64 ", %" PRIu64 " damages; model %zu to %" PRIu64,
-               subject->name, info.first_sequence, info.next_sequence, info.next_offset, info.damages, subject->model.count,
-               subject->model.stream_bytes);
+               subject->name, info.first_sequence, info.next_sequence, info.next_offset, info.damages,
+               subject->model.count, subject->model.stream_bytes);
     must(run, walrus_list_topics(run->log, count_topic, &listed, &error), &error, "list topics");
     for (size_t i = 0; i < TOPICS; i++)
         expected += run->topics[i].name != NULL;
@@ -398,9 +404,9 @@ static void one_call(struct run *run)
     static const struct {
         unsigned share;
         void (*call)(struct run *run);
-    } calls[] = {{400, append_one}, {80, append_batch}, {120, seek_and_read}, {60, walk_on},  {150, read_stream},
-                 {120, consume},    {20, set_cursor},   {15, delete_topic},   {20, check_infos}, {5, sync_log},
-                 {4, reopen},       {6, close_handle}};
+    } calls[] = {{400, append_one},  {80, append_batch}, {120, seek_and_read}, {60, walk_on},
+                 {150, read_stream}, {120, consume},     {20, set_cursor},     {15, delete_topic},
+                 {20, check_infos},  {5, sync_log},      {4, reopen},          {6, close_handle}};
     unsigned drawn = (unsigned)random_below(&run->random, 1000);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         if (drawn < calls[i].share) {
@@ -476,8 +482,11 @@ static void run_backend(const char *backend, uint64_t seed, uint64_t ops, const 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"ops", required_argument, NULL, 'o'}, {"seed", required_argument, NULL, 's'},
-        {"backend", required_argument, NULL, 'b'}, {"dir", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0},
+        {"ops", required_argument, NULL, 'o'},
+        {"seed", required_argument, NULL, 's'},
+        {"backend", required_argument, NULL, 'b'},
+        {"dir", required_argument, NULL, 'd'},
+        {NULL, 0, NULL, 0},
     };
     static const char *const backends[] = {"fd", "fd-plain", "memory"};
     uint64_t ops = 20000;

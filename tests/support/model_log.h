@@ -1,5 +1,6 @@
 /*
- * model_log.h - the simplest thing that behaves like a topic: all bytes of the stream in one buffer, and where each entry is.
+ * model_log.h - the simplest thing that behaves like a topic: all bytes of the stream in one buffer, and where each
+ * entry is.
  */
 #ifndef WALRUS_TESTS_MODEL_LOG_H
 #define WALRUS_TESTS_MODEL_LOG_H

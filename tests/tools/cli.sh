@@ -126,6 +126,15 @@ expect 0 "$WALRUS" cat t -o -1h
 out_is "$tmp/whole"
 expect 0 "$WALRUS" cat t -o 2001-01-01T00:00:00:@1000000000
 [ ! -s "$tmp/out" ] || fail "a range of times long ago printed something"
+expect 0 "$WALRUS" cat ns/each --json
+second=$("$python" -c 'import json, sys; t = [json.loads(l)["time_ns"] for l in sys.stdin][1]
+print("@%d.%09d" % divmod(t, 10**9))' <"$tmp/out")
+expect 0 "$WALRUS" cat ns/each -o "$second"
+echo two >"$tmp/wanted"
+out_is "$tmp/wanted"
+expect 0 "$WALRUS" cat ns/each -o ":$second"
+echo one >"$tmp/wanted"
+out_is "$tmp/wanted"
 expect 64 "$WALRUS" cat t -o 999999
 expect 64 "$WALRUS" cat t -o yesterday
 expect 0 "$WALRUS" cat t -n 1 -f '%t:%o:%S:%R|\x41%%\n'

@@ -74,7 +74,7 @@ killed() { # TOPIC CONSISTENCY: leaves sequences in $tmp/first and $tmp/rest
     exec 8<"$tmp/fifo"
     head -c 100000 <&8 >"$tmp/part"
     # the pipe is full again when it sleeps in pipe_write
-    until_true 10 grep -q pipe "/proc/$consumer/wchan" || sleep 0.3
+    until_true 2 grep -q pipe "/proc/$consumer/wchan" || sleep 0.3
     kill -9 "$consumer"
     wait "$consumer" 2>/dev/null
     cat <&8 >>"$tmp/part"

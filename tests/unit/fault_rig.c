@@ -125,7 +125,8 @@ enum walrus_code rig_batch(struct rig *rig, enum rig_topic index, size_t count, 
     return append_some(rig, index, true, count, length, flags);
 }
 
-static enum walrus_code cursor_of(struct rig *rig, struct model_topic *topic, const struct walrus_consistency *consistency)
+static enum walrus_code cursor_of(struct rig *rig, struct model_topic *topic,
+                                  const struct walrus_consistency *consistency)
 {
     struct walrus_error error = {0};
     enum walrus_code code = handle_of(rig, topic);
@@ -144,15 +145,16 @@ enum walrus_code rig_consume(struct rig *rig, enum rig_topic index, const struct
     enum walrus_code code = cursor_of(rig, topic, consistency);
     if (code != WALRUS_OK)
         return code;
-    code = checked(rig, walrus_cursor_read(topic->cursor, &(struct walrus_read_limits){0}, 0, &entries, &error), &error);
+    code =
+        checked(rig, walrus_cursor_read(topic->cursor, &(struct walrus_read_limits){0}, 0, &entries, &error), &error);
     if (code == WALRUS_OK) {
         if (entries.count != (topic->cursor_next < topic->count))
             rig_complain(rig, "consume at %llu of %zu gave %zu entries", (unsigned long long)topic->cursor_next,
                          topic->count, entries.count);
-        if (entries.count && (entries.items[0].sequence != topic->cursor_next ||
-                              entries.items[0].length != topic->entries[topic->cursor_next].length ||
-                              memcmp(entries.items[0].data, topic->entries[topic->cursor_next].bytes,
-                                     entries.items[0].length) != 0))
+        if (entries.count &&
+            (entries.items[0].sequence != topic->cursor_next ||
+             entries.items[0].length != topic->entries[topic->cursor_next].length ||
+             memcmp(entries.items[0].data, topic->entries[topic->cursor_next].bytes, entries.items[0].length) != 0))
             rig_complain(rig, "consume at %llu gave another entry", (unsigned long long)topic->cursor_next);
         model_cursor_moved(topic, entries.count);
     } else if (topic->cursor_interval == 0) {
@@ -160,7 +162,8 @@ enum walrus_code rig_consume(struct rig *rig, enum rig_topic index, const struct
         topic->cursor_high = topic->cursor_next + 1;
     }
     if (walrus_cursor_get(topic->cursor, &at, &error) == WALRUS_OK && at != topic->cursor_next)
-        rig_complain(rig, "the cursor is at %llu, not %llu", (unsigned long long)at, (unsigned long long)topic->cursor_next);
+        rig_complain(rig, "the cursor is at %llu, not %llu", (unsigned long long)at,
+                     (unsigned long long)topic->cursor_next);
     walrus_entries_free(&entries);
     return code;
 }
@@ -287,7 +290,8 @@ void rig_check_live(struct rig *rig)
             for (size_t e = 0; e < entries.count; e++, sequence++) {
                 if (sequence >= topic->count || entries.items[e].length != topic->entries[sequence].length ||
                     memcmp(entries.items[e].data, topic->entries[sequence].bytes, entries.items[e].length) != 0)
-                    rig_complain(rig, "entry %zu of %s was never acknowledged, or is another one", sequence, topic->name);
+                    rig_complain(rig, "entry %zu of %s was never acknowledged, or is another one", sequence,
+                                 topic->name);
             }
         } while (entries.count > 0);
         walrus_entries_free(&entries);
@@ -380,7 +384,8 @@ void rig_setup(struct rig *rig)
     bool good = rig_open(rig) == WALRUS_OK && rig_create(rig, RIG_EACH, WALRUS_SYNC_EACH) == WALRUS_OK &&
                 rig_create(rig, RIG_NONE, WALRUS_SYNC_NONE) == WALRUS_OK;
     for (unsigned i = 0; good && i < 5; i++)
-        good = rig_append(rig, RIG_EACH, 10 + 300 * i, 0) == WALRUS_OK && rig_append(rig, RIG_NONE, 10 + 300 * i, 0) == WALRUS_OK;
+        good = rig_append(rig, RIG_EACH, 10 + 300 * i, 0) == WALRUS_OK &&
+               rig_append(rig, RIG_NONE, 10 + 300 * i, 0) == WALRUS_OK;
     good = good && rig_consume(rig, RIG_EACH, &(struct walrus_consistency){WALRUS_STRICTLY_AT_ONCE, 0}) == WALRUS_OK;
     good = good && rig_close(rig) == WALRUS_OK && rig_open(rig) == WALRUS_OK;
     if (!good)

@@ -1,5 +1,6 @@
 /*
- * fault_rig.h - a log on a memory disk with a model beside it: calls that may fail, and the checks that hold whatever failed.
+ * fault_rig.h - a log on a memory disk with a model beside it: calls that may fail, and the checks that hold whatever
+ * failed.
  */
 #ifndef WALRUS_TESTS_FAULT_RIG_H
 #define WALRUS_TESTS_FAULT_RIG_H
@@ -31,7 +32,8 @@ void rig_teardown(struct rig *rig);
 /* Prints the site and what is wrong, and fails the test. */
 __attribute__((format(printf, 2, 3), noreturn)) void rig_complain(struct rig *rig, const char *format, ...);
 
-/* Each returns the code of the call, checked: on failure the error is filled in and the model unchanged but for doubts. */
+/* Each returns the code of the call, checked: on failure the error is filled in and the model unchanged but for doubts.
+ */
 enum walrus_code rig_open(struct rig *rig);
 enum walrus_code rig_close(struct rig *rig);
 enum walrus_code rig_append(struct rig *rig, enum rig_topic topic, size_t length, unsigned flags);

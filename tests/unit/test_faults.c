@@ -1,6 +1,6 @@
 /*
- * test_faults.c - every disk operation of every kind of call fails once, fails for good, comes back short: the caller is
- * told, nothing acknowledged is lost, nothing that failed appears.
+ * test_faults.c - every disk operation of every kind of call fails once, fails for good, comes back short: the caller
+ * is told, nothing acknowledged is lost, nothing that failed appears.
  */
 #include <setjmp.h>
 #include <stdarg.h>

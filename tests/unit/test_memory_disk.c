@@ -1,6 +1,6 @@
 /*
- * test_memory_disk.c - the simulated disk does what the other tests rely on: it loses what was not synced, keeps what was,
- * and fails when told to.
+ * test_memory_disk.c - the simulated disk does what the other tests rely on: it loses what was not synced, keeps what
+ * was, and fails when told to.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,255 @@
+#!/usr/bin/env bash
+# Compares what reader.py, written from docs/format.md alone, finds in logs with what the walrus command says: whole
+# logs, logs of a killed process, and logs with planted damage.
+# WALRUS: the command. WALRUS_TEST_DATA: a directory with real *.log files (default: made lines).
+set -euo pipefail
+export LC_ALL=C
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+skip() { echo "skipped: $*"; exit 77; }
+[[ -n ${WALRUS:-} ]] || { echo "test_format.sh: set WALRUS to the path of the walrus command" >&2; exit 2; }
+[[ -x $WALRUS ]] || { echo "test_format.sh: no command at '$WALRUS'" >&2; exit 2; }
+for tool in python3 jq cmp mktemp; do command -v "$tool" >/dev/null || skip "no $tool"; done
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 8))' || skip "python3 is older than 3.8"
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/walrus-format.XXXXXX")
+writer=
+trap '[[ -z $writer ]] || kill -9 "$writer" 2>/dev/null || true; rm -rf "$work"' EXIT
+cd "$work"
+unset WALRUS_DATA_DIR WALRUS_INSTANCE_KEY
+failures=0 checks=0
+
+walrus() { "$WALRUS" "$@"; }
+reader() { python3 -B "$here/reader.py" "$@"; }
+fail() { echo "FAIL: $*"; failures=$((failures + 1)); }
+# same NAME A B: the files are equal
+same() {
+    checks=$((checks + 1))
+    cmp -s "$2" "$3" || { fail "$1"; diff "$2" "$3" | head -8 || true; }
+}
+
+# compare NAME LOG: both agree on topics, entries, cursors and findings. Never alters LOG.
+compare() {
+    local name=$1 log=$2 copy=$work/copy topic
+    # What is wrong. Behind a torn tail nothing counts: the page has no verdicts there, nor for bytes that are no record.
+    walrus -D "$log" check -v --json >check.json || [[ $? == 65 ]]
+    jq -s -c '[.[] | select(.type == "item" and (.kind == "gap" and .verdict == "superseded" | not))]
+        | ([.[] | select(.kind == "gap" and .verdict == "torn" and .topic) | {(.topic): .sequence}] | add // {}) as $ends
+        | .[] | select((.kind == "entry" and .topic and $ends[.topic] != null and .sequence >= $ends[.topic]) | not)
+        | [(.verdict | sub("missing"; "damaged")), .file, .file_offset, .topic, .sequence // 0]' check.json |
+        sort >findings.command
+    reader "$log" --data >read.json || { fail "$name: the reader fails"; return; }
+    jq -c 'select(.kind == "finding") | [.verdict, .file, .file_offset, .topic, .sequence // 0]' read.json |
+        sort >findings.reader
+    same "$name: findings (< command, > reader)" findings.command findings.reader
+    # Topics and entries, by a copy: the command may repair a log that it opens.
+    rm -rf "$copy"
+    cp -r "$log" "$copy"
+    walrus -D "$copy" topic ls >names
+    local names=()
+    mapfile -t names <names
+    walrus -D "$copy" topic info --json "${names[@]}" | jq -c '[.topic, .id, .next_sequence]' | sort >topics.command
+    jq -c 'select(.kind == "topic") | [.name, .id, .next_sequence]' read.json | sort >topics.reader
+    same "$name: topics" topics.command topics.reader
+    for topic in "${names[@]}"; do
+        walrus -D "$copy" cat --skip-damage --json "$topic" 2>/dev/null |
+            jq -c '[.sequence, .offset, .time_ns, .length, .base64 // (.data | @base64)]' >entries.command
+        jq -c --arg topic "$topic" 'select(.kind == "entry" and .topic == $topic)
+            | [.sequence, .offset, .time_ns, .length, .data]' read.json >entries.reader
+        same "$name: entries of $topic" entries.command entries.reader
+        walrus -D "$copy" cat --skip-damage "$topic" >stream.command 2>/dev/null
+        [[ $topic == "${3:-}" ]] && reader "$log" --topic "$topic" --raw >stream.reader &&
+            same "$name: stream of $topic" stream.command stream.reader
+    done
+    walrus -D "$log" dump --json | jq -c 'select(.kind == "cursor" and .verdict != "damaged" and .topic) |
+        [.topic, .sequence]' | sort >cursors.command
+    jq -c 'select(.kind == "cursor") | [.topic, .sequence]' read.json | sort >cursors.reader
+    same "$name: cursors" cursors.command cursors.reader
+}
+
+# place LOG FILTER: segment file and byte of the last item of `walrus dump` that the jq filter selects
+place() { walrus -D "$1" dump --json | jq -r "select($2) | \"\(.file) \(.file_offset) \(.file_bytes)\"" | tail -n 1; }
+# zero FILE OFFSET BYTES, flip FILE OFFSET
+zero() { dd if=/dev/zero of="$1" bs=1 seek="$2" count="$3" conv=notrunc status=none; }
+flip() {
+    python3 -c 'import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(int(sys.argv[2])); byte = f.read(1)[0]; f.seek(-1, 1); f.write(bytes([byte ^ 0x10]))' "$1" "$2"
+}
+# plant LOG: a fresh copy of it in `planted`
+plant() { rm -rf planted; cp -r "$1" planted; }
+# found VERDICT FILE OFFSET: both said this of exactly this place
+found() {
+    checks=$((checks + 1))
+    local said
+    for said in findings.command findings.reader; do
+        grep -q "^\[\"$1\",\"$2\",$3," "$said" || { fail "${said#*.}: no finding '$1' at $2:$3"; cat "$said"; }
+    done
+}
+clean() {
+    checks=$((checks + 1))
+    [[ ! -s findings.reader && ! -s findings.command ]] || fail "$1: findings in a whole log"
+}
+
+# --- lines to log
+lines=()
+if [[ -n ${WALRUS_TEST_DATA:-} ]]; then
+    for file in "$WALRUS_TEST_DATA"/*.log; do [[ -f $file ]] && lines+=("$file"); done
+    [[ ${#lines[@]} -gt 0 ]] || skip "no *.log files in '$WALRUS_TEST_DATA'"
+else
+    for i in 1 2 3; do seq -f "made line %.0f of file $i, as long as a line of a log may well be" 1500 >"made$i.log"; done
+    lines=(made1.log made2.log made3.log)
+fi
+
+# --- a whole log, closed each time
+for file in "${lines[@]}"; do
+    topic=logs/$(basename "$file" .log)
+    tr -d '\r' <"$file" | head -n 1200 >part
+    walrus -D whole produce "$topic" <part
+    head -n 7 part | walrus -D whole produce "$topic"
+    walrus -D whole cat "$topic" >stream.command
+    { cat part; [[ -z $(tail -c 1 part) ]] || echo; head -n 7 part; } >expected
+    same "what was appended to $topic" expected stream.command
+    last=$topic
+done
+head -c 100000 /dev/urandom >blob
+printf 'x' >one
+: >empty
+walrus -D whole produce --whole-file blobs blob one empty blob
+printf 'a\0\0b c\0' | walrus -D whole produce -0 nuls
+seq 150 | walrus -D whole produce --each singles
+for i in 1 2 3 4; do seq "$i" 40 | sed $'s/^/batches\t/' | walrus -D whole batch; done
+walrus -D whole topic create ns/a/empty ns/b ns/empty
+seq 20 | walrus -D whole produce ns/b
+walrus -D whole topic rm ns/empty ns/b
+for i in 1 2 3; do walrus -D whole consume singles -n 5 >/dev/null; walrus -D whole consume "$last" -n "$i" >/dev/null; done
+compare whole whole "$last"
+clean whole
+for topic in blobs nuls; do
+    walrus -D whole cat "$topic" >stream.command
+    reader whole --topic "$topic" --raw >stream.reader
+    same "whole: stream of $topic" stream.command stream.reader
+done
+
+# --- a log whose process was killed: nothing closed it, and nothing says what is durable
+mkfifo lines
+walrus -D killed topic create --sync=none killed/batches killed/singles
+for topic in killed/batches killed/singles; do
+    each=
+    [[ $topic == killed/batches ]] || each=--each
+    # shellcheck disable=SC2086 # no word when empty
+    walrus -D killed produce $each "$topic" <lines & writer=$!
+    exec 9>lines
+    for i in 1 2 3 4 5; do
+        seq "$((i * 7))" >&9
+        for ((wait = 0; wait < 200; wait++)); do
+            have=$(walrus -D killed dump --json --topic="$topic" | jq -s '[.[] | select(.kind == "entry")] | length')
+            [[ $have -lt $((i * (i + 1) / 2 * 7)) ]] || break
+            sleep 0.01
+        done
+    done
+    kill -9 "$writer"
+    exec 9>&-
+    wait "$writer" 2>/dev/null || true
+    writer=
+done
+compare killed killed killed/batches
+clean killed
+
+# --- planted damage
+middle='.kind == "entry" and .topic == "singles" and .sequence == 60'
+plant whole # in a payload
+read -r file offset bytes < <(place planted "$middle")
+flip "planted/$file" $((offset + 32))
+compare "byte of a payload" planted singles
+found damaged "$file" "$offset"
+
+for byte in 2 9 12 17 20 22 30; do # in a record's header: crc, size, index, stream offset, kind, lag, time
+    plant whole
+    flip "planted/$file" $((offset + byte))
+    compare "byte $byte of a record's header" planted
+    found damaged "$file" "$offset"
+done
+
+plant whole # two neighbours are one place
+flip "planted/$file" $((offset + 5))
+flip "planted/$file" $((offset + bytes + 5))
+compare "two records" planted singles
+found damaged "$file" "$offset"
+
+plant whole # in an entry of a batch, and in a commit mark, both in the middle
+read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "batches" and .sequence == 50')
+flip "planted/$file" $((offset + 33))
+compare "entry of a batch" planted batches
+found damaged "$file" "$offset"
+plant whole
+read -r file offset bytes < <(place planted '.note == "batch commit" and .topic == "batches" and .sequence == 79')
+flip "planted/$file" $((offset + 40))
+compare "commit mark in the middle" planted batches
+found damaged "$file" "$offset"
+
+plant whole # the last entry and the mark behind it never reached the disk: nothing tells that they were
+read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "singles"')
+zero "planted/$file" "$offset" $((bytes + 32))
+compare "last entry and durable mark" planted singles
+clean "last entry and durable mark"
+plant whole # the same, but for the end of the mark
+zero "planted/$file" "$offset" $((bytes + 20))
+compare "last entry and most of the durable mark" planted singles
+found torn "$file" "$offset"
+plant whole # the last entry alone: the mark says that it was durable
+zero "planted/$file" "$offset" "$bytes"
+compare "last entry, durable" planted singles
+found damaged "$file" "$offset"
+
+plant killed # an unfinished write with others behind it, none of them known to be durable
+read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "killed/singles" and .sequence == 100')
+zero "planted/$file" "$offset" "$bytes"
+compare "unfinished write" planted killed/singles
+found torn "$file" "$offset"
+seq 3 | walrus -D planted produce killed/singles # a new block supersedes the rest
+compare "append behind an unfinished write" planted killed/singles
+read -r file offset bytes < <(place killed '.kind == "entry" and .topic == "killed/singles" and .sequence == 101')
+found superseded "$file" "$offset"
+
+plant killed # one flipped bit is no unfinished write
+read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "killed/singles" and .sequence == 100')
+flip "planted/$file" $((offset + 32))
+compare "bit of a payload, nothing durable" planted killed/singles
+found damaged "$file" "$offset"
+
+plant killed # the last batch without its mark
+read -r file first bytes < <(place planted '.kind == "entry" and .topic == "killed/batches" and .sequence == 70')
+read -r file offset bytes < <(place planted '.note == "batch commit" and .topic == "killed/batches"')
+zero "planted/$file" "$offset" "$bytes"
+compare "last batch without its mark" planted killed/batches
+found uncommitted "$file" "$first"
+seq 3 | walrus -D planted produce killed/batches
+compare "append behind a batch without its mark" planted killed/batches
+found superseded "$file" "$first"
+
+# --- cursors: slot 0 is that of the first cursor made
+plant whole
+flip planted/cursors $((4096 + 64 + 32)) # generation 3 is in the second copy
+compare "newer copy of a cursor" planted
+found torn cursors 4096
+plant whole
+flip planted/cursors $((4096 + 32))
+compare "older copy of a cursor" planted
+found torn cursors 4096
+flip planted/cursors $((4096 + 64 + 8))
+compare "both copies of a cursor" planted
+found damaged cursors 4096
+
+# --- catalog
+records=$(walrus -D whole dump --json | jq -s '[.[] | select(.kind == "catalog")] | length')
+for record in 2 $((records / 2)) $((records - 1)) "$records"; do
+    plant whole
+    offset=$(walrus -D planted dump --json | jq -s "[.[] | select(.kind == \"catalog\")][$((record - 1))].file_offset")
+    flip planted/catalog $((offset + 34))
+    compare "record $record of the catalog" planted
+    if [[ $record == "$records" ]]; then found torn catalog "$offset"; else found damaged catalog "$offset"; fi
+done
+
+echo "$checks checks, $failures failed"
+[[ $failures == 0 ]]
