@@ -104,7 +104,7 @@ fi
 # --- a whole log, closed each time
 for file in "${lines[@]}"; do
     topic=logs/$(basename "$file" .log)
-    tr -d '\r' <"$file" | head -n 1200 >part
+    head -n 1200 "$file" >part
     walrus -D whole produce "$topic" <part
     head -n 7 part | walrus -D whole produce "$topic"
     walrus -D whole cat "$topic" >stream.command
