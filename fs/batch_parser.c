@@ -267,6 +267,7 @@ enum batch_event batch_parser_feed(struct batch_parser *parser, const void **dat
     }
     while (at < end && event == BATCH_MORE) {
         bool taken = false;
+        const uint8_t *start = at;
         switch (parser->state) {
         case BATCH_IN_HEAD:
             taken = take_head(parser, &at, end, &event);
@@ -284,7 +285,8 @@ enum batch_event batch_parser_feed(struct batch_parser *parser, const void **dat
             break;
         }
         if (!taken) {
-            for (; at < end; at++) {
+            /* Nothing of this part was counted yet. */
+            for (at = start; at < end; at++) {
                 parser->line += *at == '\n';
             }
             event = BATCH_FAILED;

@@ -56,9 +56,9 @@ bool file_topic_read(struct request *request, bool may_wait)
     if (!may_wait) {
         return false;
     }
-    open_file_lock(file, true);
+    pthread_mutex_lock(&file->replay_mutex);
     reply_stream(request, file);
-    open_file_unlock(file);
+    pthread_mutex_unlock(&file->replay_mutex);
     return true;
 }
 

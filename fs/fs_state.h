@@ -29,7 +29,8 @@ struct fs {
     bool initialised;      /* the kernel and we agree; loop thread only */
     size_t read_bytes_max; /* what the memory of a request can hold of a reply; set before the first read */
     struct loop loop;
-    struct workers workers;
+    struct workers changers; /* run what may wait for a sync */
+    struct workers readers;  /* run what reads, which a disk busy with syncs must not hold up */
     struct node_table nodes;
     struct open_file_list files;
     struct consumer_table consumers;

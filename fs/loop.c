@@ -84,7 +84,7 @@ struct request *request_begin(fuse_req_t req)
 {
     struct fs *fs = fuse_req_userdata(req);
     struct request *request = fs->loop.current;
-    *request = (struct request){.fs = fs, .req = req, .buffer = request->buffer};
+    *request = (struct request){.fs = fs, .req = req, .workers = &fs->changers, .buffer = request->buffer};
     return request;
 }
 
@@ -93,7 +93,7 @@ void request_defer(struct request *request, bool (*handler)(struct request *requ
     struct fs *fs = request->fs;
     request->handler = handler;
     fs->loop.current = NULL;
-    workers_submit(&fs->workers, request);
+    workers_submit(request->workers, request);
 }
 
 void request_run(struct request *request, bool (*handler)(struct request *request, bool may_wait))

@@ -21,6 +21,9 @@
 /* How long to wait for the lock of a predecessor that is still closing the log after its mount is gone. */
 #define LOCK_WAIT_MS 3000
 
+#define CHANGERS_MAX 32
+#define READERS_MAX 8
+
 static int exit_code_of(const struct walrus_error *error)
 {
     switch (error->code) {
@@ -107,25 +110,33 @@ static void on_ready(struct fs *fs)
     daemon_ready();
 }
 
-/* Mounted: serves until unmounted or told to end, and leaves nothing mounted. */
-static int serve(struct fs *fs)
+/* Mounted: serves until unmounted or told to end. 0 or an errno. */
+static int serve_with_workers(struct fs *fs)
 {
     struct signal_watch watch;
-    int status = workers_start(&fs->workers);
-    if (status != 0) {
-        report("start a thread: %s", strerror(status));
-        fuse_session_unmount(fs->session);
-        return EX_OSERR;
-    }
-    status = signals_watch(&watch, fs->session);
+    int status = signals_watch(&watch, fs->session);
     if (status == 0) {
         status = loop_run(fs, on_ready);
         signals_unwatch(&watch);
     }
-    workers_stop(&fs->workers);
+    return status;
+}
+
+/* Starts the workers, serves, and ends with nothing mounted and no thread of ours left. */
+static int serve(struct fs *fs)
+{
+    int status = workers_start(&fs->changers, CHANGERS_MAX);
+    if (status == 0) {
+        status = workers_start(&fs->readers, READERS_MAX);
+        if (status == 0) {
+            status = serve_with_workers(fs);
+            workers_stop(&fs->readers);
+        }
+        workers_stop(&fs->changers);
+    }
     fuse_session_unmount(fs->session);
     if (status != 0) {
-        report("the connection to the kernel ended: %s", strerror(status));
+        report("serving %s ended: %s", fs->options->mountpoint, strerror(status));
         return EX_OSERR;
     }
     return 0;

@@ -164,6 +164,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t node_id, size_t size, off_t offset, s
     request->size = size;
     request->offset = offset;
     request->file_info = *file_info;
+    request->workers = &request->fs->readers;
     request_run(request, handle_readdir);
 }
 

@@ -29,6 +29,7 @@ struct open_file *open_file_create(struct open_file_list *list, const struct fil
     file->kind = kind;
     file->topic = topic;
     pthread_mutex_init(&file->mutex, NULL);
+    pthread_mutex_init(&file->replay_mutex, NULL);
     if (info != NULL) {
         file->topic_id = info->id;
         file->base_offset = info->first_offset;
@@ -51,6 +52,8 @@ void open_file_destroy(struct fs *fs, struct open_file *file)
     /* A worker may have answered the file's last request and not yet unlocked it. */
     open_file_lock(file, true);
     open_file_unlock(file);
+    pthread_mutex_lock(&file->replay_mutex);
+    pthread_mutex_unlock(&file->replay_mutex);
     if (file->kind->close != NULL) {
         file->kind->close(fs, file);
     }
@@ -58,6 +61,7 @@ void open_file_destroy(struct fs *fs, struct open_file *file)
     walrus_entries_free(&file->spare_entries);
     framing_fini(&file->framing);
     walrus_topic_close(file->topic);
+    pthread_mutex_destroy(&file->replay_mutex);
     pthread_mutex_destroy(&file->mutex);
     free(file);
 }
@@ -73,7 +77,8 @@ bool open_file_topic_info(struct open_file_list *list, uint64_t topic_id, struct
 {
     struct open_file *file;
     pthread_mutex_lock(&list->mutex);
-    DL_FOREACH(list->head, file) {
+    DL_FOREACH(list->head, file)
+    {
         if (file->topic != NULL && file->topic_id == topic_id) {
             break;
         }

@@ -41,11 +41,12 @@ struct open_file {
     size_t delimiter_length; /* 0 or 1 */
     bool append_waits;       /* the topic's policy makes every append wait for a sync */
 
-    pthread_mutex_t mutex; /* guards everything below */
-
-    /* replay */
+    /* replay, which waits for no append: a mutex of its own */
     uint64_t base_offset; /* stream offset that is byte 0 of this open file; constant */
-    struct walrus_position position;
+    pthread_mutex_t replay_mutex;
+    struct walrus_position position; /* guarded by replay_mutex */
+
+    pthread_mutex_t mutex; /* guards everything below */
 
     /* append */
     struct framing framing;

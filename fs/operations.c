@@ -18,6 +18,8 @@ static void op_init(void *userdata, struct fuse_conn_info *connection)
      */
     connection->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
                                     FUSE_CAP_SPLICE_MOVE | FUSE_CAP_ASYNC_DIO | FUSE_CAP_HANDLE_KILLPRIV);
+    /* Closing files is such a request, and may wait for the disk: it must not hold up readahead. */
+    connection->max_background = 128;
     fs->initialised = true;
 }
 

@@ -16,13 +16,15 @@
 #include <fuse_lowlevel.h>
 
 struct fs;
+struct workers;
 
 struct request {
     struct request *next; /* in a queue or among the spare ones */
     struct fs *fs;
     fuse_req_t req;
     bool (*handler)(struct request *request, bool may_wait);
-    struct fuse_buf buffer; /* what was received; names and data below point into it */
+    struct workers *workers; /* who runs it if it has to wait; fs->changers unless set */
+    struct fuse_buf buffer;  /* what was received; names and data below point into it */
 
     fuse_ino_t node_id;
     struct fuse_file_info file_info;

@@ -39,9 +39,9 @@ static int add_thread_locked(struct workers *workers)
     return status;
 }
 
-int workers_start(struct workers *workers)
+int workers_start(struct workers *workers, unsigned thread_limit)
 {
-    *workers = (struct workers){0};
+    *workers = (struct workers){.thread_limit = thread_limit};
     pthread_mutex_init(&workers->mutex, NULL);
     pthread_cond_init(&workers->wanted, NULL);
     pthread_mutex_lock(&workers->mutex);
@@ -61,7 +61,7 @@ void workers_submit(struct workers *workers, struct request *request)
     }
     workers->last = request;
     workers->queued_count++;
-    if (workers->queued_count > workers->idle_count && workers->thread_count < WORKERS_MAX) {
+    if (workers->queued_count > workers->idle_count && workers->thread_count < workers->thread_limit) {
         /* Without a further thread the request waits for one of those that are there. */
         (void)add_thread_locked(workers);
     }

@@ -9,7 +9,7 @@
 
 struct request;
 
-#define WORKERS_MAX 32
+#define WORKERS_THREADS_MAX 32
 
 struct workers {
     pthread_mutex_t mutex;
@@ -19,12 +19,16 @@ struct workers {
     unsigned queued_count;
     unsigned idle_count;
     unsigned thread_count;
+    unsigned thread_limit; /* constant */
     bool stopping;
-    pthread_t threads[WORKERS_MAX];
+    pthread_t threads[WORKERS_THREADS_MAX];
 };
 
-/* Starts the first thread; more come when requests wait and none is idle. 0 or an errno. */
-int workers_start(struct workers *workers);
+/*
+ * Starts the first thread; more come, up to the limit (at most WORKERS_THREADS_MAX), when requests wait and none is
+ * idle. 0 or an errno.
+ */
+int workers_start(struct workers *workers, unsigned thread_limit);
 
 /* Queues a request; its handler runs on a worker with may_wait = true. Never blocks. The queue holds what callers wait
  * for. */

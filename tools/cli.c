@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t stop_signal;
 
@@ -295,9 +296,12 @@ bool cli_parse_byte(const char *text, char *byte)
     return false;
 }
 
+/* One signal may come just before a call that blocks: the alarm comes again until the call has been interrupted. */
 static void on_signal(int number)
 {
-    stop_signal = number;
+    if (number != SIGALRM)
+        stop_signal = number;
+    alarm(1);
 }
 
 void cli_catch_signals(void)
@@ -308,6 +312,7 @@ void cli_catch_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
+    sigaction(SIGALRM, &action, NULL);
 }
 
 int cli_stop_signal(void)

@@ -32,6 +32,8 @@ static bool write_all(struct out *out, const char *data, size_t length)
         data += count;
         length -= (size_t)count;
         out->written += (uint64_t)count;
+        if (length > 0 && cli_stop_signal() != 0)
+            out->error = EINTR; /* a signal cut this write short; the next one would block again */
     }
     return out->error == 0;
 }

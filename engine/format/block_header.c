@@ -22,6 +22,7 @@ enum {
     AT_SEGMENT_OFFSET = 80,
     AT_SALT = 88,
     AT_LOG_ID = 96,
+    AT_PREVIOUS_INDEX = 104,
     AT_NAME = BLOCK_HEADER_FIXED,
 };
 
@@ -46,6 +47,7 @@ uint32_t block_header_encode(const struct block_header *header, uint8_t bytes[BL
     store_le64(bytes + AT_SEGMENT_OFFSET, header->segment_offset);
     store_le64(bytes + AT_SALT, header->salt);
     store_le64(bytes + AT_LOG_ID, header->log_id);
+    store_le64(bytes + AT_PREVIOUS_INDEX, header->previous_index);
     memcpy(bytes + AT_NAME, header->name, header->name_bytes);
     store_le32(bytes + AT_CRC, crc32c(0, bytes + AT_HEADER_BYTES, size - AT_HEADER_BYTES));
     return size;
@@ -71,6 +73,7 @@ bool block_header_decode(const uint8_t *bytes, size_t size, struct block_header 
     header->segment_offset = load_le64(bytes + AT_SEGMENT_OFFSET);
     header->salt = load_le64(bytes + AT_SALT);
     header->log_id = load_le64(bytes + AT_LOG_ID);
+    header->previous_index = load_le64(bytes + AT_PREVIOUS_INDEX);
     header->framing = bytes[AT_FRAMING];
     header->name_bytes = name_bytes;
     memcpy(header->name, bytes + AT_NAME, name_bytes);
@@ -79,5 +82,38 @@ bool block_header_decode(const uint8_t *bytes, size_t size, struct block_header 
            header->block_bytes % BLOCK_ALIGNMENT == 0 && header->segment_offset >= SEGMENT_FIRST_BLOCK &&
            header->segment_offset % BLOCK_ALIGNMENT == 0 && header->topic_id != 0 && header->framing <= 2 &&
            header->first_sequence < (UINT64_C(1) << 62) && header->first_offset < (UINT64_C(1) << 62) &&
-           header->durable_sequence <= header->first_sequence && strlen(header->name) == name_bytes;
+           header->previous_index <= header->block_index && header->durable_sequence <= header->first_sequence && strlen(header->name) == name_bytes;
+}
+
+/* Few bits apart: damage within a field, not another value. */
+#define NEAR_BITS 8
+
+static bool is_near(const uint8_t *bytes, uint64_t log_id)
+{
+    uint32_t word;
+    memcpy(&word, magic, sizeof(word));
+    return __builtin_popcount(le32toh(word) ^ load_le32(bytes + AT_MAGIC)) +
+               __builtin_popcountll(log_id ^ load_le64(bytes + AT_LOG_ID)) <=
+           NEAR_BITS;
+}
+
+bool block_header_mend(uint8_t *bytes, size_t size, uint64_t log_id, struct block_header *header)
+{
+    if (size < BLOCK_HEADER_FIXED || !is_near(bytes, log_id))
+        return false;
+    for (size_t bit = 0; bit < size * 8; bit++) {
+        uint8_t mask = (uint8_t)(1u << (bit % 8));
+        bytes[bit / 8] ^= mask;
+        if (block_header_decode(bytes, size, header) && header->log_id == log_id)
+            return true;
+        bytes[bit / 8] ^= mask;
+    }
+    return false;
+}
+
+bool block_header_was_there(const uint8_t bytes[BLOCK_HEADER_MAX], uint64_t log_id)
+{
+    /* A torn header ends in zeros: with the log's id and the whole name there, nothing is missing. */
+    uint16_t name_bytes = load_le16(bytes + AT_NAME_BYTES);
+    return is_near(bytes, log_id) && name_bytes > 0 && name_bytes <= BLOCK_NAME_MAX && bytes[AT_NAME + name_bytes - 1] != 0;
 }

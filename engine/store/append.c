@@ -90,10 +90,8 @@ static enum walrus_code ready_tail(struct walrus_topic *topic, uint64_t need, st
     struct block *tail = topic->tail;
     if (tail && topic->tail_place + need + BLOCK_RESERVE_BYTES <= tail->bytes)
         return WALRUS_OK;
-    uint64_t previous_bytes = topic->block_count > 0 ? topic->blocks[topic->block_count - 1]->bytes : 0;
     struct block *block = NULL;
-    enum walrus_code code =
-        topic_block_create(topic, need, 0, previous_bytes, topic->next_sequence, topic->next_offset, &block, error);
+    enum walrus_code code = topic_block_create(topic, need, 0, NULL, topic->next_sequence, topic->next_offset, &block, error);
     if (code != WALRUS_OK)
         return code;
     uint64_t bytes = block->first_place;

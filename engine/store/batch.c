@@ -82,18 +82,16 @@ static enum walrus_code ready_run(struct plan *plan, uint64_t need, struct walru
 {
     struct walrus_topic *topic = plan->topic;
     struct run *run = current_run(plan);
-    uint64_t previous_bytes = 0;
+    const struct block *previous = NULL;
     if (run) {
         if (run->end_place + need + BLOCK_RESERVE_BYTES <= run->block->bytes)
             return WALRUS_OK;
-        previous_bytes = run->block->bytes;
+        previous = run->block;
     } else if (topic->tail && topic->tail_place + need + BLOCK_RESERVE_BYTES <= topic->tail->bytes) {
         return begin_run(plan, topic->tail, false, topic->tail_place, error);
-    } else if (topic->block_count > 0) {
-        previous_bytes = topic->blocks[topic->block_count - 1]->bytes;
     }
     struct block *block = NULL;
-    enum walrus_code code = topic_block_create(topic, need, plan->remaining_bytes, previous_bytes, plan->sequence,
+    enum walrus_code code = topic_block_create(topic, need, plan->remaining_bytes, previous, plan->sequence,
                                                plan->offset, &block, error);
     if (code != WALRUS_OK)
         return code;

@@ -149,6 +149,11 @@ static enum walrus_code fetch_locked(struct walrus_cursor *cursor, const struct 
 {
     bool ahead = cursor->ahead_next < cursor->ahead.count &&
                  cursor->ahead.items[cursor->ahead_next].sequence == cursor->position.sequence;
+    if (ahead && !is_small(limits)) {
+        /* A large read gets all that the limits allow, not the rest of a small one. */
+        cursor->ahead_next = cursor->ahead.count = 0;
+        ahead = false;
+    }
     if (!ahead && is_small(limits)) {
         struct walrus_read_limits more = {.max_bytes = READ_AHEAD_BYTES};
         struct walrus_position behind = cursor->position;

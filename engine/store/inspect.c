@@ -377,6 +377,10 @@ static enum walrus_code inspect_block(struct inspection *inspection, const struc
     bool deleted = placed->node->deleted;
     item.verdict = deleted || block->superseded ? WALRUS_VERDICT_SUPERSEDED : WALRUS_VERDICT_OK;
     set_note(&item, "%s", deleted ? "of a deleted topic, not freed yet" : block->superseded ? "given up" : "");
+    if (block->mended && item.verdict == WALRUS_VERDICT_OK) {
+        item.verdict = WALRUS_VERDICT_DAMAGED;
+        set_note(&item, "one bit of its header was wrong; read as if it were right");
+    }
     show(inspection, &item);
     if (placed->first && block->first_sequence > 0 && placed->end.sequence > 0)
         show_gap(inspection, placed, file, 0, 0, 0, WALRUS_VERDICT_MISSING, "the blocks before this one are missing");

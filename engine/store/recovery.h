@@ -26,11 +26,13 @@ struct found_block {
     uint64_t segment_offset;
     uint64_t bytes;
     uint64_t index;
+    uint64_t previous_index;
     uint64_t first_sequence;
     uint64_t first_offset;
     uint64_t durable_sequence;
     uint32_t first_place;
     uint32_t seed;
+    bool mended;     /* one bit of its header was wrong */
     bool superseded; /* inspection only: recovery frees them */
 };
 

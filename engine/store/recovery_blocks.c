@@ -50,7 +50,7 @@ static int by_number(const void *a, const void *b)
 }
 
 static enum walrus_code add_block(struct recovery *recovery, struct segment *segment, const struct block_header *header,
-                                  struct walrus_error *error)
+                                  bool mended, struct walrus_error *error)
 {
     struct found_node *node = recovery_node(recovery, header->topic_id);
     if (node && node->block_count == node->block_capacity) {
@@ -68,6 +68,8 @@ static enum walrus_code add_block(struct recovery *recovery, struct segment *seg
         .segment_offset = header->segment_offset,
         .bytes = header->block_bytes,
         .index = header->block_index,
+        .previous_index = header->previous_index,
+        .mended = mended,
         .first_sequence = header->first_sequence,
         .first_offset = header->first_offset,
         .durable_sequence = header->durable_sequence,
@@ -105,8 +107,14 @@ static enum walrus_code walk(struct recovery *recovery, struct segment *segment,
         int rc = io_read_padded(file, bytes, sizeof(bytes), at);
         if (rc < 0)
             return error_system(error, rc, "read segment %" PRIu64 " at %" PRIu64, segment->id, at);
-        if (block_header_decode(bytes, sizeof(bytes), &header) && belongs(recovery, segment, at, &header)) {
-            enum walrus_code code = add_block(recovery, segment, &header, error);
+        bool valid = block_header_decode(bytes, sizeof(bytes), &header);
+        bool mended = !valid && block_header_mend(bytes, sizeof(bytes), recovery->log->log_id, &header);
+        if ((valid || mended) && belongs(recovery, segment, at, &header)) {
+            if (mended)
+                recovery_note(recovery, &recovery->log->findings.damages,
+                              "'%s': one bit of a block header was wrong at %" PRIu64 " of segment %" PRIu64, header.name, at,
+                              segment->id);
+            enum walrus_code code = add_block(recovery, segment, &header, mended, error);
             if (code != WALRUS_OK)
                 return code;
             segment->live_blocks++;
@@ -117,6 +125,9 @@ static enum walrus_code walk(struct recovery *recovery, struct segment *segment,
         }
         if (unknown_at == 0 && !bytes_are_zero(bytes, BLOCK_HEADER_FIXED))
             unknown_at = at;
+        if (block_header_was_there(bytes, recovery->log->log_id))
+            recovery_note(recovery, &recovery->log->findings.damages,
+                          "a damaged block header at %" PRIu64 " of segment %" PRIu64, at, segment->id);
         uint64_t data;
         rc = file->ops->next_data(file, at + BLOCK_ALIGNMENT, &data);
         if (rc == -ENXIO)

@@ -264,13 +264,22 @@ static int meet_gap(struct walk *walk, uint64_t claimed)
     struct record_header header;
     const struct found_block *block = block_of(walk, walk->at.block);
     uint64_t limit = limit_of(walk);
-    if (walk->at.sequence == limit) {
+    bool linked = limit != UINT64_MAX && block_of(walk, walk->at.block + 1)->previous_index == block->index;
+    if (walk->at.sequence == limit && linked) {
         enter_block(walk, walk->at.block + 1);
         return 1;
     }
     int rc = learn_horizon(walk);
     if (rc < 0)
         return rc;
+    if (walk->at.sequence == limit) {
+        /* The block that the next one follows is gone. It may have superseded what stands here, which then never counted. */
+        if (walk->horizon <= (walk->in_batch ? walk->batch_begin.sequence : walk->at.sequence))
+            return 0;
+        note_damage(walk);
+        enter_block(walk, walk->at.block + 1);
+        return 1;
+    }
     uint64_t next = 0;
     uint32_t least_index = (uint32_t)(walk->at.sequence - block->first_sequence);
     int found = block_scan_search(&walk->scan, walk->at.place + RECORD_ALIGNMENT, least_index, &next, &header);

@@ -104,7 +104,16 @@ static int write_zeros(struct segment *segment, uint64_t offset, uint64_t bytes)
     return 0;
 }
 
-enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want, uint64_t previous_bytes,
+/* The last block that stays when one from `sequence` on is put behind it. */
+static const struct block *block_before(const struct walrus_topic *topic, uint64_t sequence)
+{
+    size_t i = topic->block_count;
+    while (i > 0 && topic->blocks[i - 1]->first_sequence >= sequence)
+        i--;
+    return i > 0 ? topic->blocks[i - 1] : NULL;
+}
+
+enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want, const struct block *previous,
                                     uint64_t sequence, uint64_t offset, struct block **block, struct walrus_error *error)
 {
     struct walrus_log *log = topic->log;
@@ -116,7 +125,8 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
     struct block *made = calloc(1, sizeof(*made));
     if (!made)
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "block: out of memory");
-    made->bytes = block_size(topic, need + overhead, want + overhead, previous_bytes);
+    previous = previous ? previous : block_before(topic, sequence);
+    made->bytes = block_size(topic, need + overhead, want + overhead, previous ? previous->bytes : 0);
     enum walrus_code code =
         segment_set_allocate(&log->segments, lane, made->bytes, &made->segment, &made->segment_offset, error);
     if (code != WALRUS_OK) {
@@ -130,7 +140,8 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
         .segment_offset = made->segment_offset,
         .block_bytes = made->bytes,
         .topic_id = topic->id,
-        .block_index = topic->next_block_index++,
+        .block_index = topic->next_block_index,
+        .previous_index = previous ? previous->index : topic->next_block_index,
         .first_sequence = sequence,
         .first_offset = offset,
         .durable_sequence = min_u64(topic->durable_sequence, sequence),
@@ -139,6 +150,7 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
         .framing = (uint8_t)topic->framing,
         .name_bytes = (uint16_t)name_bytes,
     };
+    topic->next_block_index++;
     memcpy(header.name, topic->name, name_bytes + 1);
     uint8_t bytes[BLOCK_HEADER_MAX];
     uint32_t header_bytes = block_header_encode(&header, bytes);

@@ -103,9 +103,10 @@ struct walrus_sync_policy topic_sync_policy(const struct walrus_topic *topic);
 
 /*
  * Makes a block (space, zeros if the topic syncs each append, header) for entries from `sequence` on, with room for a
- * record of `need` bytes and, within reason, for `want`. The block is not in the topic yet. Needs append_lock.
+ * record of `need` bytes and, within reason, for `want`. `previous` is the block it follows if that is not in the topic yet
+ * (NULL: the last one in the topic that is not superseded). The block is not in the topic yet. Needs append_lock.
  */
-enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want, uint64_t previous_bytes,
+enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want, const struct block *previous,
                                     uint64_t sequence, uint64_t offset, struct block **block, struct walrus_error *error);
 
 /* Puts a block at the end of the list; blocks that it supersedes (nothing visible in them) leave it and are freed. */

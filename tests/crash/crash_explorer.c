@@ -3,7 +3,7 @@
  * the engine acknowledged is there afterwards.
  *
  *   crash_explorer [--states N] [--seconds T] [--seed S] [--crashes N] [--faults PERCENT] [--atomic-sectors]
- *   crash_explorer --break sync|dirsync|commit-mark|sync-order|cursor-before-data [...]
+ *   crash_explorer --break sync|dirsync|reorder|commit-mark|sync-order|cursor-before-data [...]
  *   crash_explorer --script S [--operation K] [--crash C] [--kill]     one script, as a finding names it
  *
  * To repeat a finding add the --break, --faults and --atomic-sectors of its run.
@@ -36,6 +36,10 @@ static bool break_something(struct script_plan *plan, const char *what)
     }
     if (strcmp(what, "dirsync") == 0) {
         plan->lies_directory_sync = true;
+        return true;
+    }
+    if (strcmp(what, "reorder") == 0) {
+        plan->reorders = true;
         return true;
     }
 #ifdef WALRUS_SABOTAGE

@@ -117,6 +117,7 @@ void script_run(const struct script_plan *plan, struct crash_visits *visits, uin
     knobs->atomic_sectors = plan->atomic_sectors;
     knobs->lies_sync = plan->lies_sync;
     knobs->lies_directory_sync = plan->lies_directory_sync;
+    knobs->reorders = plan->reorders;
     knobs->on_operation = explore;
     knobs->on_operation_context = &script;
     choose_options(&script);

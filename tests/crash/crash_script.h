@@ -23,6 +23,7 @@ struct script_plan {
     bool atomic_sectors;
     bool lies_sync;
     bool lies_directory_sync;
+    bool reorders;
     bool verbose; /* name every call on stderr */
 };
 

@@ -132,11 +132,10 @@ class Block:
         header = self.data[place:place + RECORD_HEADER]
         size, kind, words = struct.unpack_from("<8xI8xBxxB", header)
         room = self.size - place - RECORD_HEADER - (0 if kind == DURABLE_MARK else RESERVE)
-        if kind not in KINDS or size > PAYLOAD_MAX or up8(8 * words + size) > room:
-            return None
-        if struct.unpack_from("<I", header)[0] != crc(u64(self.salt), header[4:]):
-            return None
-        return Record(self, place)
+        if kind in KINDS and size <= PAYLOAD_MAX and up8(8 * words + size) <= room:
+            if struct.unpack_from("<I", header)[0] == crc(u64(self.salt), header[4:]):
+                return Record(self, place)
+        return None
 
     def valid_records(self):
         """The records whose header and payload hold, in order, across what is none."""
@@ -178,6 +177,7 @@ class Topic:
         for block in reversed(self.blocks):
             if live and block.first_sequence >= live[0].first_sequence:
                 self.find("superseded", block, 0, block.first_sequence)
+                self.supersede(block, block.valid_records())
             else:
                 live.insert(0, block)
         self.blocks = live
@@ -189,6 +189,10 @@ class Topic:
         for entry in self.pending:  # a batch at the end without its mark
             self.find("uncommitted", entry.block, entry.place, entry.sequence)
             self.next_sequence = self.pending[0].sequence
+
+    def supersede(self, block, records):
+        for record in (record for record in records if record.kind == ENTRY):
+            self.find("superseded", block, record.place, record.sequence)
 
     def goes_on_from_the_start(self):
         """Whether the first block begins the topic, or the lost blocks before it are damage."""
@@ -220,9 +224,7 @@ class Topic:
             elif reached:  # a mark at that sequence still belongs to what is before it
                 reached = not expected or record.kind == ENTRY
             if reached:
-                for left in block.records[j:]:
-                    if left.kind == ENTRY:
-                        self.find("superseded", block, left.place, left.sequence)
+                self.supersede(block, block.records[j:])
                 return True
             self.take(record)
             place = record.end
@@ -343,7 +345,8 @@ class Log:
             topic_id, group, _, sequence, _, _ = max(valid, key=lambda copy: copy[2])
             topic = self.topics[topic_id].name if topic_id in self.topics else None
             if topic is not None:
-                self.cursors.append({"kind": "cursor", "topic": topic, "group": group, "sequence": sequence})
+                self.cursors.append({"kind": "cursor", "topic": topic, "topic_id": topic_id, "group": group,
+                                     "sequence": sequence})
             if written > len(valid):  # what a crash may leave
                 self.find("torn", file.name, place, topic, sequence)
 

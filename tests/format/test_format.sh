@@ -28,10 +28,11 @@ same() {
     cmp -s "$2" "$3" || { fail "$1"; diff "$2" "$3" | head -8 || true; }
 }
 
-# compare NAME LOG: both agree on topics, entries, cursors and findings. Never alters LOG.
+# compare NAME LOG TOPIC...: both agree on findings, topics, cursors, and the entries of these topics. Never alters LOG.
 compare() {
     local name=$1 log=$2 copy=$work/copy topic
-    # What is wrong. Behind a torn tail nothing counts: the page has no verdicts there, nor for bytes that are no record.
+    shift 2
+    # What is wrong. Behind a torn tail nothing counts: the page has no verdicts there, nor for superseded gaps.
     walrus -D "$log" check -v --json >check.json || [[ $? == 65 ]]
     jq -s -c '[.[] | select(.type == "item" and (.kind == "gap" and .verdict == "superseded" | not))]
         | ([.[] | select(.kind == "gap" and .verdict == "torn" and .topic) | {(.topic): .sequence}] | add // {}) as $ends
@@ -45,25 +46,23 @@ compare() {
     # Topics and entries, by a copy: the command may repair a log that it opens.
     rm -rf "$copy"
     cp -r "$log" "$copy"
-    walrus -D "$copy" topic ls >names
-    local names=()
-    mapfile -t names <names
-    walrus -D "$copy" topic info --json "${names[@]}" | jq -c '[.topic, .id, .next_sequence]' | sort >topics.command
+    walrus -D "$copy" topic ls --json | jq -c '[.topic, .id, .next_sequence]' | sort >topics.command
     jq -c 'select(.kind == "topic") | [.name, .id, .next_sequence]' read.json | sort >topics.reader
     same "$name: topics" topics.command topics.reader
-    for topic in "${names[@]}"; do
+    for topic in "$@"; do
         walrus -D "$copy" cat --skip-damage --json "$topic" 2>/dev/null |
             jq -c '[.sequence, .offset, .time_ns, .length, .base64 // (.data | @base64)]' >entries.command
         jq -c --arg topic "$topic" 'select(.kind == "entry" and .topic == $topic)
             | [.sequence, .offset, .time_ns, .length, .data]' read.json >entries.reader
         same "$name: entries of $topic" entries.command entries.reader
-        walrus -D "$copy" cat --skip-damage "$topic" >stream.command 2>/dev/null
-        [[ $topic == "${3:-}" ]] && reader "$log" --topic "$topic" --raw >stream.reader &&
-            same "$name: stream of $topic" stream.command stream.reader
+        [[ $name == whole || $name == killed ]] || continue
+        walrus -D "$copy" cat "$topic" >stream.command
+        reader "$log" --topic "$topic" --raw >stream.reader
+        same "$name: stream of $topic" stream.command stream.reader
     done
-    walrus -D "$log" dump --json | jq -c 'select(.kind == "cursor" and .verdict != "damaged" and .topic) |
-        [.topic, .sequence]' | sort >cursors.command
-    jq -c 'select(.kind == "cursor") | [.topic, .sequence]' read.json | sort >cursors.reader
+    walrus -D "$log" dump --json | jq -c 'select(.kind == "cursor" and .verdict != "damaged") |
+        [.topic_id, .sequence]' | sort >cursors.command
+    jq -c 'select(.kind == "cursor") | [.topic_id, .sequence]' read.json | sort >cursors.reader
     same "$name: cursors" cursors.command cursors.reader
 }
 
@@ -97,14 +96,14 @@ if [[ -n ${WALRUS_TEST_DATA:-} ]]; then
     for file in "$WALRUS_TEST_DATA"/*.log; do [[ -f $file ]] && lines+=("$file"); done
     [[ ${#lines[@]} -gt 0 ]] || skip "no *.log files in '$WALRUS_TEST_DATA'"
 else
-    for i in 1 2 3; do seq -f "made line %.0f of file $i, as long as a line of a log may well be" 1500 >"made$i.log"; done
+    for i in 1 2 3; do seq -f "made line %.0f of file $i, as long as a line of a log may well be" 250 >"made$i.log"; done
     lines=(made1.log made2.log made3.log)
 fi
 
 # --- a whole log, closed each time
 for file in "${lines[@]}"; do
     topic=logs/$(basename "$file" .log)
-    head -n 1200 "$file" >part
+    head -n 250 "$file" >part
     walrus -D whole produce "$topic" <part
     head -n 7 part | walrus -D whole produce "$topic"
     walrus -D whole cat "$topic" >stream.command
@@ -112,7 +111,7 @@ for file in "${lines[@]}"; do
     same "what was appended to $topic" expected stream.command
     last=$topic
 done
-head -c 100000 /dev/urandom >blob
+head -c 20000 /dev/urandom >blob
 printf 'x' >one
 : >empty
 walrus -D whole produce --whole-file blobs blob one empty blob
@@ -123,13 +122,9 @@ walrus -D whole topic create ns/a/empty ns/b ns/empty
 seq 20 | walrus -D whole produce ns/b
 walrus -D whole topic rm ns/empty ns/b
 for i in 1 2 3; do walrus -D whole consume singles -n 5 >/dev/null; walrus -D whole consume "$last" -n "$i" >/dev/null; done
-compare whole whole "$last"
+mapfile -t topics < <(walrus -D whole topic ls)
+compare whole whole "${topics[@]}"
 clean whole
-for topic in blobs nuls; do
-    walrus -D whole cat "$topic" >stream.command
-    reader whole --topic "$topic" --raw >stream.reader
-    same "whole: stream of $topic" stream.command stream.reader
-done
 
 # --- a log whose process was killed: nothing closed it, and nothing says what is durable
 mkfifo lines
@@ -138,7 +133,7 @@ for topic in killed/batches killed/singles; do
     each=
     [[ $topic == killed/batches ]] || each=--each
     # shellcheck disable=SC2086 # no word when empty
-    walrus -D killed produce $each "$topic" <lines & writer=$!
+    "$WALRUS" -D killed produce $each "$topic" <lines & writer=$!
     exec 9>lines
     for i in 1 2 3 4 5; do
         seq "$((i * 7))" >&9
@@ -153,7 +148,7 @@ for topic in killed/batches killed/singles; do
     wait "$writer" 2>/dev/null || true
     writer=
 done
-compare killed killed killed/batches
+compare killed killed killed/batches killed/singles
 clean killed
 
 # --- planted damage
@@ -164,7 +159,7 @@ flip "planted/$file" $((offset + 32))
 compare "byte of a payload" planted singles
 found damaged "$file" "$offset"
 
-for byte in 2 9 12 17 20 22 30; do # in a record's header: crc, size, index, stream offset, kind, lag, time
+for byte in 2 9 20; do # in a record's header: crc, size, kind
     plant whole
     flip "planted/$file" $((offset + byte))
     compare "byte $byte of a record's header" planted
@@ -182,11 +177,19 @@ read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "bat
 flip "planted/$file" $((offset + 33))
 compare "entry of a batch" planted batches
 found damaged "$file" "$offset"
-plant whole
-read -r file offset bytes < <(place planted '.note == "batch commit" and .topic == "batches" and .sequence == 79')
-flip "planted/$file" $((offset + 40))
-compare "commit mark in the middle" planted batches
-found damaged "$file" "$offset"
+for sequence in 79 154; do # what follows the last mark is the durable mark alone
+    plant whole
+    read -r file offset bytes < <(
+        place planted ".note == \"batch commit\" and .topic == \"batches\" and .sequence == $sequence")
+    flip "planted/$file" $((offset + 10))
+    compare "commit mark at $sequence" planted batches
+    found damaged "$file" "$offset"
+done
+
+plant whole # no entry behind the mark is known to be durable: it may be an unfinished write
+zero "planted/$file" "$offset" 56
+compare "last commit mark, unwritten" planted batches
+found torn "$file" "$offset"
 
 plant whole # the last entry and the mark behind it never reached the disk: nothing tells that they were
 read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "singles"')
@@ -203,17 +206,17 @@ compare "last entry, durable" planted singles
 found damaged "$file" "$offset"
 
 plant killed # an unfinished write with others behind it, none of them known to be durable
-read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "killed/singles" and .sequence == 100')
+read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "killed/singles" and .sequence == 102')
 zero "planted/$file" "$offset" "$bytes"
 compare "unfinished write" planted killed/singles
 found torn "$file" "$offset"
 seq 3 | walrus -D planted produce killed/singles # a new block supersedes the rest
 compare "append behind an unfinished write" planted killed/singles
-read -r file offset bytes < <(place killed '.kind == "entry" and .topic == "killed/singles" and .sequence == 101')
+read -r file offset bytes < <(place killed '.kind == "entry" and .topic == "killed/singles" and .sequence == 103')
 found superseded "$file" "$offset"
 
 plant killed # one flipped bit is no unfinished write
-read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "killed/singles" and .sequence == 100')
+read -r file offset bytes < <(place planted '.kind == "entry" and .topic == "killed/singles" and .sequence == 102')
 flip "planted/$file" $((offset + 32))
 compare "bit of a payload, nothing durable" planted killed/singles
 found damaged "$file" "$offset"
@@ -233,17 +236,13 @@ plant whole
 flip planted/cursors $((4096 + 64 + 32)) # generation 3 is in the second copy
 compare "newer copy of a cursor" planted
 found torn cursors 4096
-plant whole
-flip planted/cursors $((4096 + 32))
-compare "older copy of a cursor" planted
-found torn cursors 4096
-flip planted/cursors $((4096 + 64 + 8))
+flip planted/cursors $((4096 + 8))
 compare "both copies of a cursor" planted
 found damaged cursors 4096
 
 # --- catalog
 records=$(walrus -D whole dump --json | jq -s '[.[] | select(.kind == "catalog")] | length')
-for record in 2 $((records / 2)) $((records - 1)) "$records"; do
+for record in $((records / 2)) "$records"; do
     plant whole
     offset=$(walrus -D planted dump --json | jq -s "[.[] | select(.kind == \"catalog\")][$((record - 1))].file_offset")
     flip planted/catalog $((offset + 34))

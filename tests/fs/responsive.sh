@@ -34,6 +34,9 @@ for policy in each every:100ms; do
     echo x >"busy.$policy"
     mkdir "quiet.$policy"
     echo x >"quiet.$policy/topic"
+    for ((i = 0; i < 50; i++)); do
+        : >"quiet.$policy/synced$i"
+    done
     : >"$SLOW_DISK"
     pids=()
     begun=$(date +%s%N)
@@ -41,11 +44,18 @@ for policy in each every:100ms; do
     pids+=($!)
     { printf 'batch\tslow\nCOMMIT\n' >.batch; } &
     pids+=($!)
+    # More than there are threads to wait in.
     python3 -c "
-import os, sys
-f = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
-os.write(f, b'line\n')
-os.fsync(f)" "busy.$policy" &
+import os, sys, threading
+def synced(number):
+    f = os.open(f'quiet.{sys.argv[1]}/synced{number}', os.O_WRONLY | os.O_APPEND)
+    os.write(f, b'line\n')
+    os.fsync(f)
+threads = [threading.Thread(target=synced, args=(i,)) for i in range(50)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()" "$policy" &
     pids+=($!)
     head -n1 ".drain/replay.$policy" >/dev/null &
     pids+=($!)

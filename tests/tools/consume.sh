@@ -117,6 +117,25 @@ for how in strict at-least-once:500; do
     json "[e['sequence'] for e in o] == list(range($next + 1, 6000))"
 done
 
+# ---- SIGTERM while it is stuck in write(2): it ends, and gives back what was not written
+expect 0 "$WALRUS" produce term "$tmp/lines"
+rm -f "$tmp/fifo"
+mkfifo "$tmp/fifo"
+"$WALRUS" consume --json --consistency at-least-once:500 term >"$tmp/fifo" &
+consumer=$!
+exec 8<"$tmp/fifo"
+head -c 100000 <&8 >"$tmp/part"
+until_true 2 grep -q pipe "/proc/$consumer/wchan" || sleep 0.3
+kill -TERM "$consumer"
+until_true 10 sh -c "! kill -0 $consumer" || { fail "SIGTERM did not end it"; kill -9 "$consumer"; }
+wait "$consumer"
+[ $? = 143 ] || fail "not ended by SIGTERM"
+cat <&8 >>"$tmp/part"
+exec 8<&-
+sequences "$tmp/part" >"$tmp/first"
+expect 0 "$WALRUS" consume --json term
+json "[e['sequence'] for e in o] == list(range($(tail -n 1 "$tmp/first") + 1, 6000))"
+
 # ---- a reader that goes away is no error to talk about
 "$WALRUS" produce pipe "$tmp/lines"
 "$WALRUS" consume pipe 2>"$tmp/err" | head -n 5 >"$tmp/part"

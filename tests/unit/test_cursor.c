@@ -44,6 +44,24 @@ static void read_expect(struct walrus_cursor *cursor, const struct walrus_read_l
     walrus_entries_free(&entries);
 }
 
+/* The same in as many reads as it takes: one gives at least an entry, and what the limits allow is a bound, not a promise. */
+static void drain_expect(struct walrus_cursor *cursor, const struct walrus_read_limits *limits, uint64_t first, size_t count,
+                         size_t most)
+{
+    struct walrus_entries entries = {0};
+    uint64_t next = first;
+    while (next < first + count) {
+        OK(walrus_cursor_read(cursor, limits, 0, &entries, &failure));
+        assert_in_range(entries.count, 1, most);
+        for (size_t i = 0; i < entries.count; i++, next++) {
+            assert_int_equal(entries.items[i].sequence, next);
+            assert_true(payload_is(entries.items[i].data, entries.items[i].length, next));
+        }
+    }
+    assert_int_equal(next, first + count);
+    walrus_entries_free(&entries);
+}
+
 static void reads_move_and_peeks_do_not(void **state)
 {
     struct temp_log *temp = *state;
@@ -71,9 +89,7 @@ static void reads_move_and_peeks_do_not(void **state)
         read_expect(cursor, &(struct walrus_read_limits){0}, 0, 10, 1);
         append_keyed(topic, 30, 2);
         /* One call hands out no more than a crash may repeat. */
-        read_expect(cursor, &many, 0, 11, k ? 7 : 11);
-        if (k)
-            read_expect(cursor, &many, 0, 18, 4);
+        drain_expect(cursor, &many, 11, 11, k ? 7 : 11);
         read_expect(cursor, &many, 0, 22, 0);
         append_keyed(topic, 30, 1);
         read_expect(cursor, &one, 0, 22, 1);
@@ -408,7 +424,7 @@ static void large_entries_are_consumed(void **state)
     read_expect(cursor, &(struct walrus_read_limits){.max_bytes = 100}, 0, 4, 1);
     read_expect(cursor, &(struct walrus_read_limits){.max_bytes = 100}, 0, 5, 1);
     read_expect(cursor, &(struct walrus_read_limits){.max_bytes = 100}, 0, 6, 1);
-    read_expect(cursor, &(struct walrus_read_limits){.max_bytes = SIZE_MAX}, 0, 7, 2);
+    drain_expect(cursor, &(struct walrus_read_limits){.max_bytes = SIZE_MAX}, 7, 2, 2);
     OK(walrus_cursor_close(cursor, &failure));
     walrus_topic_close(topic);
     temp_log_close(temp);

@@ -345,11 +345,11 @@ static void random_files_are_survived(void **state)
     image_take(temp, &image);
     for (size_t i = 0; i < image.count; i++) {
         for (int round = 0; round < 3; round++) {
-            size_t size = round == 0 ? image.sizes[i] : (size_t)(random_next(&seed) % 20000);
+            size_t size = round == 0 ? image.sizes[i] : (size_t)(65 + random_next(&seed) % 20000);
             uint8_t *bytes = malloc(size + 1);
             for (size_t j = 0; j < size; j++)
                 bytes[j] = (uint8_t)random_next(&seed);
-            if (round == 2 && size > 64)
+            if (round == 2)
                 memcpy(bytes, image.bytes[i], 64); /* the header is good, the rest is not */
             struct outcome outcome;
             char path[600];
