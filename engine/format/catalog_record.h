@@ -12,12 +12,16 @@
 #define CATALOG_BODY_MAX 2048u
 #define CATALOG_RECORD_MAX (CATALOG_RECORD_HEADER + CATALOG_BODY_MAX)
 
+/* Files are told apart from nodes by the type, not by the number in node_id. */
 enum catalog_record_type {
     CATALOG_TOPIC_CREATED = 1,
     CATALOG_TOPIC_DELETED = 2,
     CATALOG_NAMESPACE_CREATED = 3,
     CATALOG_NAMESPACE_REMOVED = 4,
     CATALOG_CHANGED = 5, /* attributes of a topic or namespace, whole */
+    CATALOG_SEGMENT_CREATED = 6, /* node_id: the segment's. A file that is on record and gone is noticed */
+    CATALOG_SEGMENT_REMOVED = 7,
+    CATALOG_CURSORS_CREATED = 8, /* the cursor file */
 };
 
 struct catalog_record {

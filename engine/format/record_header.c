@@ -45,6 +45,7 @@ bool record_header_decode(const uint8_t bytes[RECORD_HEADER_BYTES], uint32_t see
     if (!record_header_plausible(bytes) ||
         load_le32(bytes + AT_CRC) != crc32c(seed, bytes + AT_PAYLOAD_CRC, RECORD_HEADER_BYTES - AT_PAYLOAD_CRC))
         return false;
+    header->header_crc = load_le32(bytes + AT_CRC);
     header->payload_crc = load_le32(bytes + AT_PAYLOAD_CRC);
     header->payload_bytes = load_le32(bytes + AT_PAYLOAD_BYTES);
     header->index = load_le32(bytes + AT_INDEX);

@@ -27,6 +27,7 @@ enum record_kind {
 #define RECORD_LAG_UNKNOWN 0xffu
 
 struct record_header {
+    uint32_t header_crc;    /* set by decoding; encoding returns it */
     uint32_t payload_crc;   /* over extension and payload */
     uint32_t payload_bytes;
     uint32_t index;         /* entries before this record in its block: sequence - block's first_sequence */

@@ -66,7 +66,7 @@ static enum walrus_code create_locked(struct cursor_file *file, struct walrus_er
     }
     file->file = made;
     sync_point_init(&file->sync, made, file->sync_count, file->failure_count);
-    return WALRUS_OK;
+    return file->created(file->context, error);
 }
 
 static enum walrus_code add_free_locked(struct cursor_file *file, uint64_t slot, uint64_t generation,

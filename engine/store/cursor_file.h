@@ -25,6 +25,9 @@ struct free_slot {
 
 struct cursor_file {
     struct io *io;
+    /* After the file was made: keeps the record that there is one. */
+    enum walrus_code (*created)(void *context, struct walrus_error *error);
+    void *context;
     uint64_t log_id;
     struct io_file *file; /* NULL until the first cursor is persisted; lock */
     struct sync_point sync;

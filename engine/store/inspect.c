@@ -102,6 +102,14 @@ static enum walrus_code read_file(struct inspection *inspection, const char *nam
     return WALRUS_OK;
 }
 
+/* A file that is on record and not there. */
+static void show_missing(struct inspection *inspection, const char *file, uint64_t segment)
+{
+    struct walrus_item item = {.kind = WALRUS_ITEM_GAP, .verdict = WALRUS_VERDICT_MISSING, .file = file, .segment = segment};
+    set_note(&item, "the file is missing");
+    show(inspection, &item);
+}
+
 /* ---- catalogue ---- */
 
 static const char *record_kind_name(enum catalog_record_type type)
@@ -110,6 +118,8 @@ static const char *record_kind_name(enum catalog_record_type type)
         [CATALOG_TOPIC_CREATED] = "topic created",         [CATALOG_TOPIC_DELETED] = "topic deleted",
         [CATALOG_NAMESPACE_CREATED] = "namespace created", [CATALOG_NAMESPACE_REMOVED] = "namespace removed",
         [CATALOG_CHANGED] = "attributes changed",
+        [CATALOG_SEGMENT_CREATED] = "segment file made",    [CATALOG_SEGMENT_REMOVED] = "segment file removed",
+        [CATALOG_CURSORS_CREATED] = "cursor file made",
     };
     return (size_t)type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : NULL;
 }
@@ -131,8 +141,12 @@ static enum walrus_code inspect_catalog(struct inspection *inspection, struct wa
     enum walrus_code code = read_file(inspection, CATALOG_NAME, &bytes, &size, error);
     if (code != WALRUS_OK)
         return code;
-    if (!bytes)
-        return error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no log in this directory (no %s)", CATALOG_NAME);
+    if (!bytes) {
+        bool has_catalog, has_others = false;
+        (void)log_look_for_files(inspection->io, &has_catalog, &has_others);
+        return has_others ? error_set(error, WALRUS_E_DAMAGED, 0, "%s is missing though there are segment files", CATALOG_NAME)
+                          : error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no log in this directory (no %s)", CATALOG_NAME);
+    }
     enum file_header_verdict verdict = file_header_decode(bytes, FILE_CATALOG, &header);
     if (verdict != FILE_HEADER_OK) {
         free(bytes);
@@ -184,6 +198,8 @@ static enum walrus_code inspect_cursors(struct inspection *inspection, struct wa
     uint8_t *bytes;
     uint64_t size;
     enum walrus_code code = read_file(inspection, CURSOR_FILE_NAME, &bytes, &size, error);
+    if (code == WALRUS_OK && !bytes && inspection->recovery.cursors_on_record)
+        show_missing(inspection, CURSOR_FILE_NAME, WALRUS_NOWHERE);
     if (code != WALRUS_OK || !bytes)
         return code;
     uint64_t log_id = inspection->log->log_id;
@@ -309,24 +325,28 @@ static int inspect_gap(struct inspection *inspection, const struct placed_block 
 {
     struct record_header header;
     uint64_t next = 0, from = *place;
-    uint64_t end_sequence = min_u64(placed->limit, placed->end.sequence);
     int found = block_scan_search(scan, from + RECORD_ALIGNMENT, 0, &next, &header);
     if (found < 0)
         return found;
+    const struct found_block *block = placed->block;
     uint64_t to = found > 0 ? next : scan->bytes;
-    if (placed->block->superseded || sequence >= end_sequence) {
-        int zero = found > 0 ? 0 : block_scan_is_zero(scan, from);
-        if (zero < 0)
-            return zero;
-        if (!zero && !placed->block->superseded)
-            show_gap(inspection, placed, file, from, to - from, sequence,
-                     sequence >= placed->limit ? WALRUS_VERDICT_SUPERSEDED : WALRUS_VERDICT_TORN,
-                     "no valid record: an unfinished write");
-    } else {
+    bool inside = block->index < placed->end.block_index || (block->index == placed->end.block_index && from < placed->end.place);
+    if (!block->superseded && sequence < placed->limit && inside) {
         char note[120];
-        uint64_t upto = found > 0 ? placed->block->first_sequence + header.index : end_sequence;
-        snprintf(note, sizeof(note), "entries %" PRIu64 " to %" PRIu64 " are damaged", sequence, upto > 0 ? upto - 1 : 0);
+        uint64_t upto = found > 0 ? block->first_sequence + header.index : min_u64(placed->limit, placed->end.sequence);
+        if (upto > sequence)
+            snprintf(note, sizeof(note), "entries %" PRIu64 " to %" PRIu64 " are damaged", sequence, upto - 1);
+        else
+            snprintf(note, sizeof(note), "a mark is damaged");
         show_gap(inspection, placed, file, from, to - from, sequence, WALRUS_VERDICT_DAMAGED, note);
+    } else if (!block->superseded && sequence < placed->limit) {
+        /* At the very end zeros are just room; before a later block they are entries that a power cut took. */
+        int room = found == 0 && placed->limit == UINT64_MAX ? block_scan_is_zero(scan, from) : 0;
+        if (room < 0)
+            return room;
+        if (!room)
+            show_gap(inspection, placed, file, from, to - from, sequence, WALRUS_VERDICT_TORN,
+                     "no valid record: an unfinished write");
     }
     *place = next;
     return found > 0;
@@ -430,12 +450,22 @@ static enum walrus_code place_blocks(struct inspection *inspection, struct place
     return WALRUS_OK;
 }
 
+static void show_bad_places(struct inspection *inspection, const struct segment *segment, const char *file)
+{
+    for (size_t i = 0; i < inspection->recovery.bad_place_count; i++) {
+        const struct bad_place *bad = &inspection->recovery.bad_places[i];
+        if (bad->segment_id != segment->id)
+            continue;
+        struct walrus_item item = {.kind = WALRUS_ITEM_GAP, .verdict = WALRUS_VERDICT_DAMAGED, .file = file,
+                                   .file_offset = bad->segment_offset, .segment = segment->id};
+        set_note(&item, "%s", bad->segment_offset == 0 ? "damaged file header" : "damaged block header: its block is not found");
+        show(inspection, &item);
+    }
+}
+
 static enum walrus_code inspect_segments(struct inspection *inspection, struct walrus_error *error)
 {
     struct segment_set *segments = &inspection->log->segments;
-    enum walrus_code code = recovery_find_blocks(&inspection->recovery, error);
-    if (code != WALRUS_OK)
-        return code;
     size_t total = 0, count = 0;
     struct found_node *node, *next;
     HASH_ITER(hh, inspection->recovery.nodes, node, next)
@@ -445,7 +475,7 @@ static enum walrus_code inspect_segments(struct inspection *inspection, struct w
     struct placed_block *placed = calloc(total + 1, sizeof(*placed));
     if (!placed)
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "inspection: out of memory");
-    code = place_blocks(inspection, placed, &count, error);
+    enum walrus_code code = place_blocks(inspection, placed, &count, error);
     qsort(placed, count, sizeof(*placed), by_place);
     size_t at = 0;
     for (size_t i = 0; code == WALRUS_OK && i < segments->count && !inspection->stopped; i++) {
@@ -454,21 +484,26 @@ static enum walrus_code inspect_segments(struct inspection *inspection, struct w
         segment_name(segment->id, file);
         struct walrus_item item = {.kind = WALRUS_ITEM_SEGMENT, .file = file, .segment = segment->id};
         (void)segment->file->ops->size(segment->file, &item.file_bytes);
-        if (segment->closed) {
-            item.verdict = WALRUS_VERDICT_DAMAGED;
-            set_note(&item, "its file header, or what stands behind its last block, is not what it should be");
-        }
         show(inspection, &item);
+        show_bad_places(inspection, segment, file);
         for (; code == WALRUS_OK && at < count && placed[at].block->segment == segment && !inspection->stopped; at++)
             code = inspect_block(inspection, &placed[at], file, error);
     }
     free(placed);
+    for (size_t i = 0; i < inspection->recovery.missing_segment_count; i++) {
+        char file[SEGMENT_NAME_BYTES];
+        segment_name(inspection->recovery.missing_segments[i], file);
+        show_missing(inspection, file, inspection->recovery.missing_segments[i]);
+    }
     return code;
 }
 
 static enum walrus_code run(struct inspection *inspection, struct walrus_error *error)
 {
     enum walrus_code code = inspect_catalog(inspection, error);
+    /* The blocks before the cursors: a topic may be known by its blocks only. */
+    if (code == WALRUS_OK)
+        code = recovery_find_blocks(&inspection->recovery, error);
     if (code == WALRUS_OK)
         code = inspect_cursors(inspection, error);
     return code == WALRUS_OK ? inspect_segments(inspection, error) : code;
@@ -496,16 +531,13 @@ enum walrus_code inspect_on(struct io *io, unsigned flags, int (*visit)(const st
         struct found_node *node, *next;
         HASH_ITER(hh, inspection.recovery.nodes, node, next)
         {
-            HASH_DEL(inspection.recovery.nodes, node);
             if (node->topic)
                 topic_release(node->topic);
-            free(node->blocks);
-            free(node);
         }
         segment_set_fini(&inspection.log->segments);
     }
     free(inspection.payload);
-    free(inspection.recovery.window);
+    recovery_fini(&inspection.recovery);
     free(inspection.window);
     free(inspection.log);
     if (code == WALRUS_OK && summary)

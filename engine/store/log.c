@@ -55,6 +55,55 @@ void log_give_buffer(struct walrus_log *log, void *buffer)
     free(spare);
 }
 
+/* ---- files on record ---- */
+
+static enum walrus_code record_file(struct walrus_log *log, enum catalog_record_type type, uint64_t id, bool durable,
+                                    struct walrus_error *error)
+{
+    struct catalog_record record = {.type = type, .node_id = id, .time_ns = clock_realtime_ns()};
+    uint64_t ticket;
+    enum walrus_code code = catalog_append(&log->catalog, &record, &ticket, error);
+    return code == WALRUS_OK && durable ? catalog_wait(&log->catalog, ticket, error) : code;
+}
+
+static enum walrus_code segment_created(void *log, uint64_t id, struct walrus_error *error)
+{
+    return record_file(log, CATALOG_SEGMENT_CREATED, id, false, error);
+}
+
+static enum walrus_code segment_removed(void *log, uint64_t id, struct walrus_error *error)
+{
+    return record_file(log, CATALOG_SEGMENT_REMOVED, id, true, error);
+}
+
+static enum walrus_code cursors_created(void *log, struct walrus_error *error)
+{
+    return record_file(log, CATALOG_CURSORS_CREATED, 0, false, error);
+}
+
+void log_keep_record(struct walrus_log *log)
+{
+    log->segments.files = (struct segment_register){segment_created, segment_removed, log};
+    log->cursors.created = cursors_created;
+    log->cursors.context = log;
+}
+
+enum walrus_code log_emit_files(struct walrus_log *log, struct catalog *into, struct walrus_error *error)
+{
+    enum walrus_code code = WALRUS_OK;
+    uint64_t ticket;
+    struct catalog_record record = {.type = CATALOG_SEGMENT_CREATED};
+    for (size_t i = 0; code == WALRUS_OK && i < log->segments.count; i++) {
+        record.node_id = log->segments.segments[i]->id;
+        if (!log->segments.segments[i]->removed)
+            code = catalog_append(into, &record, &ticket, error);
+    }
+    record = (struct catalog_record){.type = CATALOG_CURSORS_CREATED};
+    if (code == WALRUS_OK && log->cursors.file)
+        code = catalog_append(into, &record, &ticket, error);
+    return code;
+}
+
 /* ---- open ---- */
 
 static void look_for(const char *name, void *context)
@@ -67,16 +116,25 @@ static void look_for(const char *name, void *context)
         found[1] = true;
 }
 
-/* Makes an empty log where there is none. A directory with data but no catalogue is not "none". */
-static enum walrus_code ready_directory(struct io *io, bool create, struct walrus_error *error)
+int log_look_for_files(struct io *io, bool *has_catalog, bool *has_others)
 {
     bool found[2] = {false, false};
     int rc = io->ops->list(io, look_for, found);
+    *has_catalog = found[0];
+    *has_others = found[1];
+    return rc;
+}
+
+/* Makes an empty log where there is none. A directory with data but no catalogue is not "none". */
+static enum walrus_code ready_directory(struct io *io, bool create, struct walrus_error *error)
+{
+    bool has_catalog, has_others;
+    int rc = log_look_for_files(io, &has_catalog, &has_others);
     if (rc < 0)
         return error_system(error, rc, "list the log's directory");
-    if (found[0])
+    if (has_catalog)
         return WALRUS_OK;
-    if (found[1])
+    if (has_others)
         return error_set(error, WALRUS_E_DAMAGED, 0, "%s is missing though there are segment files: nothing was touched",
                          CATALOG_NAME);
     if (!create)

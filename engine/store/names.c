@@ -108,8 +108,10 @@ static enum walrus_code create_topic_locked(struct walrus_log *log, const char *
     made->attributes = settings ? settings->attributes : default_attributes(0644);
     if (settings)
         made->sync = settings->sync;
-    made->created_ns = clock_realtime_ns();
-    code = create_locked(log, node, parent, &made->catalog_ticket, error);
+    made->created_ns = made->visible_ns = clock_realtime_ns();
+    uint64_t ticket;
+    code = create_locked(log, node, parent, &ticket, error);
+    atomic_store(&made->catalog_ticket, ticket);
     if (code != WALRUS_OK)
         topic_release(made);
     else
@@ -228,7 +230,7 @@ enum walrus_code names_set_attributes(struct walrus_log *log, const char *name, 
         if (code != WALRUS_OK)
             *target = before;
         else if (node->topic)
-            node->topic->catalog_ticket = ticket; /* fsync of the topic covers it */
+            atomic_store(&node->topic->catalog_ticket, ticket); /* fsync of the topic covers it */
     }
     pthread_mutex_unlock(&log->names.lock);
     return code;

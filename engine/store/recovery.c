@@ -48,10 +48,43 @@ struct found_node *recovery_node(struct recovery *recovery, uint64_t id)
 
 /* ---- 1. catalogue ---- */
 
+bool recovery_expect_segment(struct recovery *recovery, uint64_t id)
+{
+    uint64_t *grown = realloc(recovery->missing_segments, (recovery->missing_segment_count + 1) * sizeof(*grown));
+    if (!grown)
+        return false;
+    recovery->missing_segments = grown;
+    grown[recovery->missing_segment_count++] = id;
+    return true;
+}
+
+void recovery_found_segment(struct recovery *recovery, uint64_t id)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < recovery->missing_segment_count; i++) {
+        if (recovery->missing_segments[i] != id)
+            recovery->missing_segments[kept++] = recovery->missing_segments[i];
+    }
+    recovery->missing_segment_count = kept;
+}
+
 enum walrus_code recovery_take_record(const struct catalog_record *record, void *context, struct walrus_error *error)
 {
     struct recovery *recovery = context;
     recovery->record_count++;
+    switch (record->type) {
+    case CATALOG_SEGMENT_CREATED:
+        return recovery_expect_segment(recovery, record->node_id) ? WALRUS_OK : no_memory(error);
+    case CATALOG_SEGMENT_REMOVED:
+        recovery_found_segment(recovery, record->node_id);
+        recovery->dead_records += 2;
+        return WALRUS_OK;
+    case CATALOG_CURSORS_CREATED:
+        recovery->cursors_on_record = true;
+        return WALRUS_OK;
+    default:
+        break;
+    }
     if (record->node_id == ROOT_NODE_ID) {
         if (record->type == CATALOG_CHANGED) {
             recovery->root = (struct walrus_attributes){record->mode, record->uid, record->gid};
@@ -146,8 +179,9 @@ static enum walrus_code make_topic(struct recovery *recovery, struct found_node 
 static void free_deleted(struct recovery *recovery, struct found_node *node)
 {
     for (size_t i = 0; i < node->block_count; i++)
-        segment_set_release(&recovery->log->segments, node->blocks[i].segment, node->blocks[i].segment_offset,
-                            node->blocks[i].bytes);
+        if (!segment_set_release(&recovery->log->segments, node->blocks[i].segment, node->blocks[i].segment_offset,
+                                 node->blocks[i].bytes))
+            recovery->dead_blocks_left = true;
 }
 
 static enum walrus_code make_topics(struct recovery *recovery, bool *adopted, struct walrus_error *error)
@@ -184,6 +218,13 @@ static bool take_cursor(uint64_t slot, const struct cursor_record *record, void 
     recovery->highest_id = max_u64(recovery->highest_id, record->topic_id);
     if (!node || !node->topic || record->group_id != 0)
         return node && node->topic; /* another group's: kept, though not known here */
+    if (record->sequence > node->topic->next_sequence) {
+        /* A cursor never passes what is durable: entries that were safe are gone. */
+        node->topic->damages++;
+        recovery_note(recovery, &recovery->log->findings.damages,
+                      "'%s': its cursor stands at %" PRIu64 ", behind its end at %" PRIu64, node->topic->name, record->sequence,
+                      node->topic->next_sequence);
+    }
     return cursor_restore(node->topic, slot, record->generation, record->sequence, NULL) == WALRUS_OK;
 }
 
@@ -192,12 +233,15 @@ static bool take_cursor(uint64_t slot, const struct cursor_record *record, void 
 static enum walrus_code emit_names(struct catalog *into, void *context, struct walrus_error *error)
 {
     struct recovery *recovery = context;
-    return topic_table_emit(&recovery->log->names, into, error);
+    enum walrus_code code = topic_table_emit(&recovery->log->names, into, error);
+    return code == WALRUS_OK ? log_emit_files(recovery->log, into, error) : code;
 }
 
 /* Whether dead records outweigh the living so far that a rewrite pays, or names have to be written that the file lacks. */
 static bool should_rewrite(const struct recovery *recovery, bool adopted)
 {
+    if (recovery->dead_blocks_left)
+        return false;
     return adopted || (recovery->dead_records > REWRITE_DEAD_MIN && recovery->dead_records * 2 > recovery->record_count);
 }
 
@@ -214,7 +258,11 @@ static enum walrus_code open_files(struct recovery *recovery, struct walrus_erro
     if (contents.damages > 0)
         recovery_note(recovery, &log->findings.damages, "catalogue: damaged at %" PRIu64, contents.damage_place);
     cursor_file_init(&log->cursors, log->io, log->log_id, &log->syncs, &log->sync_failures);
-    return recovery_find_blocks(recovery, error);
+    log_keep_record(log);
+    code = recovery_find_blocks(recovery, error);
+    for (size_t i = 0; code == WALRUS_OK && i < recovery->missing_segment_count; i++)
+        recovery_note(recovery, &log->findings.damages, "segment file %016" PRIx64 " is missing", recovery->missing_segments[i]);
+    return code;
 }
 
 /* Step 5. The names too: a topic that somebody saw must not be gone after the next crash. */
@@ -227,6 +275,20 @@ static enum walrus_code make_durable(struct recovery *recovery, struct walrus_er
     if (rc < 0)
         code = error_system(error, rc, "sync the log's directory");
     return code == WALRUS_OK ? segment_set_sync(&log->segments, error) : code;
+}
+
+void recovery_fini(struct recovery *recovery)
+{
+    struct found_node *node, *next;
+    HASH_ITER(hh, recovery->nodes, node, next)
+    {
+        HASH_DEL(recovery->nodes, node);
+        free(node->blocks);
+        free(node);
+    }
+    free(recovery->missing_segments);
+    free(recovery->bad_places);
+    free(recovery->window);
 }
 
 enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error)
@@ -246,6 +308,8 @@ enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error
     if (code == WALRUS_OK)
         code = cursor_file_load(&log->cursors, take_cursor, &recovery, &cursor_damages, error);
     log->names.next_id = max_u64(log->names.next_id, recovery.highest_id + 1);
+    if (code == WALRUS_OK && recovery.cursors_on_record && !log->cursors.file)
+        recovery_note(&recovery, &log->findings.damages, "the cursor file is missing: consuming begins anew");
     if (cursor_damages > 0)
         recovery_note(&recovery, &log->findings.damages, "%" PRIu64 " damaged cursors", cursor_damages);
     if (code == WALRUS_OK)
@@ -253,13 +317,6 @@ enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error
     if (code == WALRUS_OK && should_rewrite(&recovery, adopted))
         code = catalog_rewrite(&log->catalog, emit_names, &recovery, error);
 
-    struct found_node *node, *next;
-    HASH_ITER(hh, recovery.nodes, node, next)
-    {
-        HASH_DEL(recovery.nodes, node);
-        free(node->blocks);
-        free(node);
-    }
-    free(recovery.window);
+    recovery_fini(&recovery);
     return code;
 }

@@ -45,11 +45,19 @@ struct found_node {
     bool deleted;
     bool has_created; /* its record of creation was seen */
     struct catalog_record record; /* name, attributes, settings */
-    struct found_block *blocks;
+    struct found_block *blocks; /* owned */
     size_t block_count; /* superseded ones apart, once they are known */
     size_t block_capacity;
     struct walrus_topic *topic; /* once made */
 };
+
+/* A damaged file header or block header. */
+struct bad_place {
+    uint64_t segment_id;
+    uint64_t segment_offset;
+};
+
+#define BAD_PLACES_MAX 1024u /* more are counted, not listed */
 
 struct recovery {
     struct walrus_log *log;
@@ -59,9 +67,19 @@ struct recovery {
     uint64_t record_count;
     uint64_t dead_records;
     uint64_t highest_id;
+    bool dead_blocks_left; /* a deleted topic's block could not be cleared: its deletion must stay on record */
+    uint64_t *missing_segments; /* on record, not seen yet */
+    size_t missing_segment_count;
+    bool cursors_on_record;
+    struct bad_place *bad_places; /* damage that belongs to no topic; for inspection */
+    size_t bad_place_count;
     uint8_t *window; /* for block_scan */
     bool read_only;  /* inspection: nothing is released, cleared or cut */
 };
+
+/* For segments: on record, and made sure of when the file is found. False when out of memory. */
+bool recovery_expect_segment(struct recovery *recovery, uint64_t id);
+void recovery_found_segment(struct recovery *recovery, uint64_t id);
 
 /* log->io, options and io are set; on success the log is ready for use. */
 enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error);
@@ -78,6 +96,8 @@ enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *no
 /* Where a topic ends, for inspection: its blocks are put in order, superseded ones last, *live_count without them. */
 struct topic_end {
     uint64_t sequence;       /* entries from here on are not part of the topic */
+    uint64_t block_index;    /* where its last record ends: gaps before are damage, what follows is torn */
+    uint64_t place;
     bool batch_uncommitted;  /* they are those of a batch without its mark */
 };
 enum walrus_code recovery_find_end(struct recovery *recovery, struct found_node *node, size_t *live_count,
@@ -85,6 +105,9 @@ enum walrus_code recovery_find_end(struct recovery *recovery, struct found_node 
 
 /* The node with this id, made if need be. NULL when out of memory. */
 struct found_node *recovery_node(struct recovery *recovery, uint64_t id);
+
+/* Frees what the steps have gathered; the topics are not its own. */
+void recovery_fini(struct recovery *recovery);
 
 /* Counts a finding; the first one's words are kept. */
 __attribute__((format(printf, 3, 4))) void recovery_note(struct recovery *recovery, uint64_t *counter, const char *format, ...);

@@ -43,6 +43,19 @@ static void collect(const char *name, void *context)
     names->ids[names->count++] = id;
 }
 
+/* Remembers damage that belongs to no topic. */
+static void note_bad_place(struct recovery *recovery, const struct segment *segment, uint64_t at, const char *what)
+{
+    recovery_note(recovery, &recovery->log->findings.damages, "%s at %" PRIu64 " of segment %" PRIu64, what, at, segment->id);
+    if (recovery->bad_place_count == BAD_PLACES_MAX)
+        return;
+    struct bad_place *grown = realloc(recovery->bad_places, (recovery->bad_place_count + 1) * sizeof(*grown));
+    if (!grown)
+        return;
+    recovery->bad_places = grown;
+    grown[recovery->bad_place_count++] = (struct bad_place){segment->id, at};
+}
+
 static int by_number(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -126,8 +139,7 @@ static enum walrus_code walk(struct recovery *recovery, struct segment *segment,
         if (unknown_at == 0 && !bytes_are_zero(bytes, BLOCK_HEADER_FIXED))
             unknown_at = at;
         if (block_header_was_there(bytes, recovery->log->log_id))
-            recovery_note(recovery, &recovery->log->findings.damages,
-                          "a damaged block header at %" PRIu64 " of segment %" PRIu64, at, segment->id);
+            note_bad_place(recovery, segment, at, "a damaged block header");
         uint64_t data;
         rc = file->ops->next_data(file, at + BLOCK_ALIGNMENT, &data);
         if (rc == -ENXIO)
@@ -158,6 +170,7 @@ static enum walrus_code open_segment(struct recovery *recovery, uint64_t id, str
         file->ops->close(file);
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "recovery: out of memory");
     }
+    recovery_found_segment(recovery, id);
     /* After a failed sync the cache may show what the disk does not have. */
     if (!recovery->read_only)
         (void)file->ops->drop_cache(file);
@@ -176,13 +189,13 @@ static enum walrus_code open_segment(struct recovery *recovery, uint64_t id, str
     case FILE_HEADER_OK:
         if (header.log_id == log->log_id && header.file_id == id)
             break;
-        recovery_note(recovery, &log->findings.damages, "%s: belongs to another log or number", name);
+        note_bad_place(recovery, segment, 0, "a file header of another log or segment");
         segment->closed = true;
         return WALRUS_OK;
     default:
         /* The blocks prove by themselves that they belong here. A file that a crash cut off at its birth has none. */
         if (size > SEGMENT_FIRST_BLOCK || !bytes_are_zero(bytes, sizeof(bytes)))
-            recovery_note(recovery, &log->findings.damages, "%s: damaged file header", name);
+            note_bad_place(recovery, segment, 0, "a damaged file header");
         segment->closed = true;
         break;
     }

@@ -168,18 +168,14 @@ static int mark_holds(struct walk *walk, bool *holds)
 static int take_record(struct walk *walk, const struct record_header *header)
 {
     const struct found_block *block = block_of(walk, walk->at.block);
-    uint8_t bytes[4];
     bool holds = false;
     int rc = 0;
     switch (header->kind) {
     case RECORD_ENTRY:
-        rc = block_scan_copy(&walk->scan, walk->at.place, bytes, sizeof(bytes));
-        if (rc < 0)
-            return rc;
         walk->at.sequence = block->first_sequence + header->index;
         walk->at.offset = block->first_offset + header->stream_offset;
         if (header->flags & RECORD_IN_BATCH)
-            begin_or_extend_batch(walk, load_le32(bytes));
+            begin_or_extend_batch(walk, header->header_crc);
         else
             walk->in_batch = false; /* appends follow only a batch that is complete */
         walk->at.sequence++;
@@ -419,7 +415,7 @@ enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *no
         topic->next_block_index = max_u64(topic->next_block_index, node->blocks[i].index + 1);
     size_t aside = set_superseded_aside(node);
     for (size_t i = node->block_count; i < node->block_count + aside; i++)
-        segment_set_release(&recovery->log->segments, node->blocks[i].segment, node->blocks[i].segment_offset,
+        (void)segment_set_release(&recovery->log->segments, node->blocks[i].segment, node->blocks[i].segment_offset,
                             node->blocks[i].bytes);
 
     struct walk walk = {.recovery = recovery, .node = node, .topic = topic, .last_ns = topic->created_ns};
@@ -465,6 +461,8 @@ enum walrus_code recovery_find_end(struct recovery *recovery, struct found_node 
     enum walrus_code code = walk_records(&walk, &empty, error);
     if (code == WALRUS_OK)
         *end = (struct topic_end){.sequence = walk.in_batch ? walk.batch_begin.sequence : walk.at.sequence,
+                                  .block_index = empty ? 0 : block_of(&walk, walk.at.block)->index,
+                                  .place = walk.at.place,
                                   .batch_uncommitted = walk.in_batch};
     return code;
 }

@@ -104,14 +104,21 @@ static enum walrus_code create_locked(struct segment_set *set, struct segment **
         rc = file->ops->sync(file);
     if (rc == 0)
         rc = set->io->ops->sync_directory(set->io);
-    struct segment *made = rc == 0 ? segment_set_adopt(set, id, file) : NULL;
+    enum walrus_code code = rc < 0 ? error_system(error, rc, "create %s", name) : WALRUS_OK;
+    struct segment *made = NULL;
+    if (code == WALRUS_OK && !(made = segment_set_adopt(set, id, file)))
+        code = error_set(error, WALRUS_E_NO_MEMORY, 0, "create %s: out of memory", name);
     if (!made) {
         file->ops->close(file);
         set->io->ops->unlink(set->io, name);
         /* The name may come back after a crash if its removal is not synced: never use this number again. */
         set->next_id = id + 1;
-        return rc < 0 ? error_system(error, rc, "create %s", name)
-                      : error_set(error, WALRUS_E_NO_MEMORY, 0, "create %s: out of memory", name);
+        return code;
+    }
+    code = set->files.created(set->files.context, id, error);
+    if (code != WALRUS_OK) {
+        made->closed = true; /* not on record: it stays, empty, and takes nothing */
+        return code;
     }
     made->reserved_end = SEGMENT_FIRST_BLOCK;
     *segment = made;
@@ -156,6 +163,8 @@ static void remove_if_empty_locked(struct segment_set *set, struct segment *segm
         return;
     char name[SEGMENT_NAME_BYTES];
     segment_name(segment->id, name);
+    if (set->files.removed(set->files.context, segment->id, NULL) != WALRUS_OK)
+        return;
     if (set->io->ops->unlink(set->io, name) == 0)
         segment->removed = true;
 }
@@ -230,14 +239,16 @@ enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, ui
     return code;
 }
 
-void segment_set_release(struct segment_set *set, struct segment *segment, uint64_t segment_offset, uint64_t bytes)
+bool segment_set_release(struct segment_set *set, struct segment *segment, uint64_t segment_offset, uint64_t bytes)
 {
-    segment->file->ops->punch(segment->file, segment_offset, bytes);
+    bool cleared = segment->file->ops->punch(segment->file, segment_offset, bytes) == 0;
     sync_point_note_write(&segment->sync);
     pthread_mutex_lock(&set->lock);
     segment->live_blocks--;
-    remove_if_empty_locked(set, segment);
+    if (cleared)
+        remove_if_empty_locked(set, segment);
     pthread_mutex_unlock(&set->lock);
+    return cleared;
 }
 
 enum walrus_code segment_set_sync(struct segment_set *set, struct walrus_error *error)

@@ -36,8 +36,18 @@ struct segment {
     bool removed;          /* name gone; the struct stays until the log closes, since syncs may still point to it */
 };
 
+/* Keeps the record of which files there are. Called with the set's lock held. */
+struct segment_register {
+    /* After a file was made durable. */
+    enum walrus_code (*created)(void *context, uint64_t id, struct walrus_error *error);
+    /* Before a file is removed; durable on return. */
+    enum walrus_code (*removed)(void *context, uint64_t id, struct walrus_error *error);
+    void *context;
+};
+
 struct segment_set {
     struct io *io;
+    struct segment_register files;
     uint64_t log_id;
     uint64_t segment_bytes;
     _Atomic uint64_t *sync_count;
@@ -67,9 +77,9 @@ struct segment *segment_set_adopt(struct segment_set *set, uint64_t id, struct i
 enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, uint64_t bytes, struct segment **segment,
                                       uint64_t *segment_offset, struct walrus_error *error);
 
-/* Gives a block's space back; removes the file when it was the last block of a full one. Best effort: what fails is made good at the
- * next open. Nobody may read or write the block any more. */
-void segment_set_release(struct segment_set *set, struct segment *segment, uint64_t segment_offset, uint64_t bytes);
+/* Gives a block's space back; removes the file when it was the last block of a full one. False when the block could not be
+ * cleared: the next open tries again. Nobody may read or write the block any more. */
+bool segment_set_release(struct segment_set *set, struct segment *segment, uint64_t segment_offset, uint64_t bytes);
 
 /* Makes durable all that was written to any segment before the call. */
 enum walrus_code segment_set_sync(struct segment_set *set, struct walrus_error *error);

@@ -36,7 +36,7 @@ static enum walrus_code fail(struct walrus_topic *topic, int rc, uint64_t segmen
 
 static enum walrus_code sync_names(struct walrus_topic *topic, struct walrus_error *error)
 {
-    int rc = sync_point_wait(&topic->log->catalog.sync, topic->catalog_ticket);
+    int rc = sync_point_wait(&topic->log->catalog.sync, atomic_load(&topic->catalog_ticket));
     if (rc == 0)
         return WALRUS_OK;
     atomic_store(&topic->refuses, true);

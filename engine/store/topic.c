@@ -177,7 +177,7 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
 
 void topic_block_discard(struct walrus_topic *topic, struct block *block)
 {
-    segment_set_release(&topic->log->segments, block->segment, block->segment_offset, block->bytes);
+    (void)segment_set_release(&topic->log->segments, block->segment, block->segment_offset, block->bytes);
     free(block);
 }
 

@@ -55,12 +55,12 @@ struct walrus_topic {
 
     _Atomic uint32_t references; /* handles and the table's own */
     _Atomic bool deleted;        /* name gone */
+    _Atomic uint64_t catalog_ticket; /* of the newest catalogue record about the topic */
     _Atomic bool refuses;        /* after a failed sync: no appends until the log is opened anew */
 
     /* names lock of the log */
     struct walrus_attributes attributes;
     struct walrus_sync_policy sync; /* may be INHERIT */
-    uint64_t catalog_ticket;        /* of the record that made the topic */
     bool deleting;
 
     pthread_mutex_t append_lock;

@@ -194,7 +194,8 @@ void table_record(const struct table_node *node, enum catalog_record_type type, 
         snprintf(record->name, sizeof(record->name), "%s", node->name);
 }
 
-static enum walrus_code emit_below(const struct table_node *parent, struct catalog *into, struct walrus_error *error)
+static enum walrus_code emit_below(const struct table_node *parent, struct catalog *into, uint64_t *highest_id,
+                                   struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
     const struct table_node *node;
@@ -203,9 +204,10 @@ static enum walrus_code emit_below(const struct table_node *parent, struct catal
         struct catalog_record record;
         uint64_t ticket;
         table_record(node, node->topic ? CATALOG_TOPIC_CREATED : CATALOG_NAMESPACE_CREATED, &record);
+        *highest_id = node->id > *highest_id ? node->id : *highest_id;
         code = catalog_append(into, &record, &ticket, error);
         if (code == WALRUS_OK && !node->topic)
-            code = emit_below(node, into, error);
+            code = emit_below(node, into, highest_id, error);
         if (code != WALRUS_OK)
             break;
     }
@@ -219,5 +221,13 @@ enum walrus_code topic_table_emit(struct topic_table *table, struct catalog *int
     uint64_t ticket;
     table_record(root, CATALOG_CHANGED, &record);
     enum walrus_code code = catalog_append(into, &record, &ticket, error);
-    return code == WALRUS_OK ? emit_below(root, into, error) : code;
+    uint64_t highest_id = ROOT_NODE_ID;
+    if (code == WALRUS_OK)
+        code = emit_below(root, into, &highest_id, error);
+    if (code == WALRUS_OK && highest_id + 1 < table->next_id) {
+        /* Ids are never used twice: the highest one that was given out stays on record. */
+        record = (struct catalog_record){.type = CATALOG_TOPIC_DELETED, .node_id = table->next_id - 1};
+        code = catalog_append(into, &record, &ticket, error);
+    }
+    return code;
 }
