@@ -111,15 +111,15 @@ class Block:
         if len(head) < BLOCK_HEADER or head[:4] != b"WBLK":
             return None
         (stored, size, name_bytes, framing, block_bytes, topic_id, index, first_sequence, first_offset, durable, _,
-         segment_id, segment_offset, salt, log) = struct.unpack_from("<4xIHHB3xQQQQQQQQQQQ", head)
+         segment_id, segment_offset, salt, log, previous) = struct.unpack_from("<4xIHHB3xQQQQQQQQQQQQ", head)
         head = file.data[place:place + size]
         if (name_bytes > NAME_MAX or size != BLOCK_HEADER + up8(name_bytes) or stored != crc(head[8:])
                 or framing not in DELIMITERS or block_bytes % PAGE or not 0 < block_bytes <= BLOCK_MAX
-                or durable > first_sequence or (segment_id, segment_offset, log) != (file.id, place, log_id)):
+                or durable > first_sequence or previous > index or (segment_id, segment_offset, log) != (file.id, place, log_id)):
             return None
         block = Block()
         block.file, block.place, block.size, block.header_bytes = file, place, block_bytes, size
-        block.framing, block.topic_id, block.index, block.salt = framing, topic_id, index, salt
+        block.framing, block.topic_id, block.index, block.previous, block.salt = framing, topic_id, index, previous, salt
         block.first_sequence, block.first_offset, block.durable = first_sequence, first_offset, durable
         block.name = head[BLOCK_HEADER:BLOCK_HEADER + name_bytes].decode(errors="surrogateescape")
         block.data = file.data[place:place + block_bytes].ljust(block_bytes, b"\0")
@@ -185,7 +185,7 @@ class Topic:
             block.records = list(block.valid_records())
             block.proof = max([block.durable] + [record.durable_below() for record in block.records])
         if not live or self.goes_on_from_the_start():
-            all(self.walk_block(i) for i in range(len(live)))  # up to the block in which the topic ends
+            all(self.walk_block(i) and self.is_linked(i) for i in range(len(live)))  # up to where the topic ends
         for entry in self.pending:  # a batch at the end without its mark
             self.find("uncommitted", entry.block, entry.place, entry.sequence)
             self.next_sequence = self.pending[0].sequence
@@ -203,6 +203,14 @@ class Topic:
         self.find("damaged" if lost else "torn", first, 0, 0)
         self.next_sequence = first.first_sequence if lost else 0
         return lost
+
+    def is_linked(self, i):
+        """Whether the next block may be walked: it follows this one, or the block between them was durable and is lost."""
+        later = self.blocks[i + 1:]
+        if not later or later[0].previous == self.blocks[i].index:
+            return True
+        doubtful = self.pending[0].sequence if self.pending else self.next_sequence
+        return max(block.proof for block in later) > doubtful
 
     def walk_block(self, i):
         """Takes the records of a block. False: the topic ends in it."""

@@ -228,24 +228,28 @@ HELPER void append_keyed(struct walrus_topic *topic, size_t length, size_t count
     free(data);
 }
 
-/* Entries first .. end - 1 are payload_fill(key = sequence), and nothing follows entry end - 1. */
+/* Entries first .. end - 1 are payload_fill(key = sequence), one behind the other, and nothing follows entry end - 1. */
 HELPER void assert_keyed(struct walrus_topic *topic, uint64_t first, uint64_t end)
 {
     struct walrus_position position = {0};
     struct walrus_entries entries = {0};
     struct walrus_read_limits limits = {.max_bytes = 1u << 20};
     OK(walrus_seek_sequence(topic, first, &position, &failure));
-    uint64_t next = first;
+    uint64_t next = first, offset = position.offset;
+    unsigned delimiter_bytes = info_of(topic).settings.framing == WALRUS_FRAMING_WRITE ? 0 : 1;
     for (;;) {
         OK(walrus_read_entries(topic, &position, &limits, &entries, &failure));
         if (entries.count == 0)
             break;
         for (size_t i = 0; i < entries.count; i++, next++) {
             assert_int_equal(entries.items[i].sequence, next);
+            assert_int_equal(entries.items[i].offset, offset);
             assert_true(payload_is(entries.items[i].data, entries.items[i].length, next));
+            offset += entries.items[i].length + delimiter_bytes;
         }
     }
     assert_int_equal(next, end);
+    assert_int_equal(offset, info_of(topic).next_offset);
     walrus_entries_free(&entries);
 }
 

@@ -367,6 +367,49 @@ static void damage_in_several_places_is_told_apart(void **state)
     image_free(&image);
 }
 
+/* An entry larger than any buffer: none of its bytes is handed out before all of them were verified. */
+static void a_flipped_bit_in_a_large_entry_is_reported(void **state)
+{
+    struct temp_log *temp = *state;
+    const size_t length = 3u << 20;
+    uint8_t *buffer = malloc(length);
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    append_keyed(topic, 100, 1);
+    append_keyed(topic, length, 1);
+    append_keyed(topic, 100, 1);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+    payload_fill(buffer, length, 1);
+    uint64_t place = file_find(temp, SEGMENT, buffer, 1000);
+    static const size_t flips[] = {0, 5000, 1u << 20, (3u << 20) - 1};
+    for (size_t i = 0; i < 4; i++) {
+        file_flip(temp, SEGMENT, place + flips[i], 4);
+        topic = reopened(temp);
+        struct survey survey;
+        survey_topic(topic, 0, &survey);
+        assert_int_equal(survey.readable, 2);
+        assert_int_equal(survey.skipped, 1);
+        assert_false(survey.seen[1]);
+        static const uint64_t offsets[] = {101, 102, 5000, 1u << 20, (3u << 20) + 50};
+        for (size_t j = 0; j < 5; j++) {
+            struct walrus_position position = {0};
+            size_t got = 0;
+            FAILS(WALRUS_E_DAMAGED, walrus_read_stream(topic, &position, offsets[j], buffer, 1000, &got, &failure));
+            assert_int_equal(failure.sequence, 1);
+            assert_int_equal(failure.segment_offset, place - RECORD_HEADER_BYTES);
+        }
+        walrus_topic_close(topic);
+        temp_log_close(temp);
+        file_flip(temp, SEGMENT, place + flips[i], 4);
+    }
+    topic = reopened(temp);
+    assert_keyed(topic, 0, 3);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+    free(buffer);
+}
+
 /* Bits between records belong to nobody. */
 static void flipped_padding_harms_nothing(void **state)
 {
@@ -394,6 +437,7 @@ int main(void)
         LOG_TEST(the_last_entry_is_guarded_by_the_close),
         LOG_TEST(a_flipped_bit_in_synced_entries_is_reported),
         LOG_TEST(damage_in_several_places_is_told_apart),
+        LOG_TEST(a_flipped_bit_in_a_large_entry_is_reported),
         LOG_TEST(flipped_padding_harms_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,7 +137,6 @@ static unsigned last_segment(const struct temp_log *temp)
     return id;
 }
 
-/* Entries of the big topic that have a byte in this segment, by what is in the file. */
 static void a_missing_segment_is_damage_in_its_place_only(void **state)
 {
     struct temp_log *temp = *state;
@@ -235,11 +234,40 @@ static void another_logs_segment_is_not_believed(void **state)
         look_at_log(temp, &outcome); /* checks that no payload is foreign */
         if (strcmp(foreign.names[i], "catalog") != 0)
             assert_int_equal(outcome.code, WALRUS_OK);
-        if (strncmp(foreign.names[i], "segment", 7) == 0)
-            assert_true(outcome.info.recovered_damages > 0);
+        if (strncmp(foreign.names[i], "segment", 7) != 0)
+            continue;
+        assert_true(outcome.info.recovered_damages > 0);
+        /* Below a header of this log too: each block says whose it is. */
+        image_put(temp, &mine);
+        file_write(temp, foreign.names[i], foreign.bytes[i] + 4096, foreign.sizes[i] - 4096, 4096);
+        look_at_log(temp, &outcome);
+        assert_int_equal(outcome.code, WALRUS_OK);
     }
     image_free(&mine);
     image_free(&foreign);
+}
+
+/* Whole blocks at places that are not theirs: in the other file, and elsewhere in the same one. */
+static void misplaced_blocks_are_not_believed(void **state)
+{
+    struct temp_log *temp = *state;
+    struct image image;
+    uint64_t seed = random_seed("misplaced_blocks_are_not_believed");
+    image_take(temp, &image);
+    for (int round = 0; round < 60; round++) {
+        size_t from = random_next(&seed) % image.count, to = random_next(&seed) % image.count;
+        if (image.names[from][0] != 's' || image.names[to][0] != 's')
+            continue;
+        uint64_t at = 4096 * (1 + random_next(&seed) % (image.sizes[from] / 4096 - 1));
+        uint64_t place = 4096 * (1 + random_next(&seed) % (image.sizes[to] / 4096 - 1));
+        size_t size = (size_t)(round % 2 ? image.sizes[from] - at : 4096);
+        struct outcome outcome;
+        image_put(temp, &image);
+        file_write(temp, image.names[to], image.bytes[from] + at, size, place);
+        look_at_log(temp, &outcome);
+        assert_int_equal(outcome.code, WALRUS_OK);
+    }
+    image_free(&image);
 }
 
 /* ---- the catalogue ---- */
@@ -262,6 +290,38 @@ static void damage_in_the_catalogue_hides_no_topic(void **state)
         }
         assert_int_equal(outcome.info.topic_count, TOPICS);
         assert_int_equal(outcome.info.namespace_count, 1);
+    }
+    image_free(&image);
+}
+
+/* Topics without entries have nothing but their records: a damaged one hides itself alone. */
+static void damage_in_the_catalogue_hides_no_other_record(void **state)
+{
+    struct temp_log *temp = *state;
+    struct image image;
+    static const char *const names[] = {"e1", "e2", "e3"};
+    uint64_t begins[4];
+    OK(quick_open(temp));
+    for (size_t i = 0; i < 3; i++) {
+        begins[i] = file_size(temp, "catalog");
+        walrus_topic_close(open_topic(temp, names[i], WALRUS_FRAMING_NUL, WALRUS_SYNC_EACH));
+    }
+    begins[3] = file_size(temp, "catalog");
+    temp_log_close(temp);
+    image_take(temp, &image);
+    for (uint64_t at = 64; at < begins[3]; at++) {
+        image_put(temp, &image);
+        file_flip(temp, "catalog", at, (unsigned)(at % 8));
+        OK(quick_open(temp));
+        for (size_t i = 0; i < 3; i++) {
+            struct walrus_topic *topic = NULL;
+            bool found = walrus_topic_open(temp->log, names[i], 0, NULL, &topic, &failure) == WALRUS_OK;
+            assert_true(found || (at >= begins[i] && at < begins[i + 1]));
+            if (found)
+                assert_int_equal(info_of(topic).settings.framing, WALRUS_FRAMING_NUL);
+            walrus_topic_close(topic);
+        }
+        temp_log_close(temp);
     }
     image_free(&image);
 }
@@ -404,7 +464,8 @@ static void one_flipped_bit_anywhere_is_never_a_wrong_byte(void **state)
             complete = complete && is_complete(&outcome, t);
         }
         if (!complete && reports == 0) {
-            print_error("bit %u of byte %" PRIu64 " of %s: entries are gone and nothing says so\n", bit, at, image.names[i]);
+            print_error("bit %u of byte %" PRIu64 " of %s: entries are gone and nothing says so\n", bit, at,
+                        image.names[i]);
             silent++;
         }
     }
@@ -420,7 +481,9 @@ int main(void)
         FILES_TEST(swapped_segments_are_not_believed),
         FILES_TEST(a_truncated_segment_loses_its_end_only),
         FILES_TEST(another_logs_segment_is_not_believed),
+        FILES_TEST(misplaced_blocks_are_not_believed),
         FILES_TEST(damage_in_the_catalogue_hides_no_topic),
+        FILES_TEST(damage_in_the_catalogue_hides_no_other_record),
         FILES_TEST(a_torn_catalogue_hides_no_topic),
         FILES_TEST(without_a_catalogue_nothing_is_touched),
         FILES_TEST(newer_versions_are_refused),

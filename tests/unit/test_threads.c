@@ -349,7 +349,7 @@ static void concurrent_synced_appends_share_syncs(void **state)
     uint64_t syncs = log_info_of(temp).syncs - before;
     print_message("800 synced appends of 8 threads: %" PRIu64 " syncs\n", syncs);
     assert_true(syncs < 800);
-    assert_true(syncs >= 100); /* no thread's appends share one: each of them waits for its own before the next */
+    assert_true(syncs >= 100); /* a thread waits for a sync before its next append */
     assert_int_equal(assert_stamped(topic, writers, 8), 800);
     assert_int_equal(info_of(topic).durable_sequence, 800);
     walrus_topic_close(topic);
