@@ -17,14 +17,21 @@
 #include "store/inspect.h"
 #include "store/log.h"
 
+static enum walrus_code check_place(const char *data_dir, const char *key, struct walrus_error *error)
+{
+    if (!data_dir || data_dir[0] == '\0')
+        return error_set(error, WALRUS_E_INVALID, 0, "no data directory given");
+    if (key && name_check_component(key, strlen(key)) != NAME_OK)
+        return error_set(error, WALRUS_E_INVALID, 0, "instance key '%s' is not a valid name", key);
+    return WALRUS_OK;
+}
+
 static enum walrus_code check_options(const struct walrus_options *options, struct walrus_error *error)
 {
     const struct walrus_sync_policy *sync = &options->sync;
-    const char *key = options->instance_key;
-    if (!options->data_dir || options->data_dir[0] == '\0')
-        return error_set(error, WALRUS_E_INVALID, 0, "no data directory given");
-    if (key && (strchr(key, '/') || name_check_component(key, strlen(key)) != NAME_OK))
-        return error_set(error, WALRUS_E_INVALID, 0, "instance key '%s' is not a valid name", key);
+    enum walrus_code code = check_place(options->data_dir, options->instance_key, error);
+    if (code != WALRUS_OK)
+        return code;
     if (sync->mode < WALRUS_SYNC_EACH || sync->mode > WALRUS_SYNC_NONE ||
         (sync->mode == WALRUS_SYNC_EVERY && (sync->interval_ms == 0 || sync->interval_ms > 3600000)))
         return error_set(error, WALRUS_E_INVALID, 0, "sync policy out of range");
@@ -43,33 +50,13 @@ static enum walrus_code check_options(const struct walrus_options *options, stru
     return WALRUS_OK;
 }
 
-/* The directory of a log; with a key, one below the data directory, which is made first. */
 static enum walrus_code open_directory(const char *data_dir, const char *key, bool create, bool uring_wanted, struct io **io,
                                        struct walrus_error *error)
 {
-    char *path = NULL;
-    int rc = 0;
-    if (key) {
-        struct io *parent = NULL;
-        rc = create ? io_fd_open(data_dir, true, false, &parent) : 0;
-        if (parent)
-            parent->ops->destroy(parent);
-        if (rc == 0 && asprintf(&path, "%s/%s", data_dir, key) < 0) {
-            path = NULL;
-            rc = -ENOMEM;
-        }
-    }
-    const char *directory = path ? path : data_dir;
-    if (rc == 0)
-        rc = io_fd_open(directory, create, uring_wanted, io);
-    enum walrus_code code = WALRUS_OK;
+    int rc = io_fd_open(data_dir, key, create, uring_wanted, io);
     if (rc == -ENOENT)
-        code = error_set(error, WALRUS_E_NOT_FOUND, ENOENT, create ? "the directory above '%s' does not exist" : "no directory '%s'",
-                         directory);
-    else if (rc < 0)
-        code = error_system(error, rc, "open directory '%s'", directory);
-    free(path);
-    return code;
+        return error_set(error, WALRUS_E_NOT_FOUND, ENOENT, "%s", create ? "the directory above it does not exist" : "no such directory");
+    return rc < 0 ? error_system(error, rc, "open directory") : WALRUS_OK;
 }
 
 enum walrus_code walrus_open(const struct walrus_options *options, struct walrus_log **log, struct walrus_error *error)
@@ -108,10 +95,11 @@ enum walrus_code walrus_inspect(const char *data_dir, const char *instance_key, 
                                 int (*visit)(const struct walrus_item *item, void *context), void *context,
                                 struct walrus_inspect_summary *summary, struct walrus_error *error)
 {
-    if (!data_dir)
-        return error_set(error, WALRUS_E_INVALID, 0, "no data directory given");
     struct io *io = NULL;
-    enum walrus_code code = open_directory(data_dir, instance_key, false, false, &io, error);
+    enum walrus_code code = check_place(data_dir, instance_key, error);
+    if (code != WALRUS_OK)
+        return code;
+    code = open_directory(data_dir, instance_key, false, false, &io, error);
     if (code == WALRUS_OK) {
         code = inspect_on(io, flags, visit, context, summary, error);
         io->ops->destroy(io);

@@ -78,9 +78,10 @@ int io_full_write_bytes(struct io_file *file, const void *buffer, size_t size, u
 int io_full_submit(struct io *io, struct io_request *requests, size_t request_count);
 
 /*
- * The real thing: files in the directory `directory` of `parent_fd` (AT_FDCWD: a path), reached through one descriptor. `create`
- * makes the directory (0700) and syncs its parent. io_uring carries submissions when `uring_wanted` and the kernel allows it.
+ * The real thing: files in a directory, reached through one descriptor. With `key`, the directory of that name in `directory`,
+ * which must not be a link. `create` makes what is missing (0700) and syncs its parent. io_uring carries submissions when
+ * `uring_wanted` and the kernel allows it.
  */
-int io_fd_open(const char *directory, bool create, bool uring_wanted, struct io **io);
+int io_fd_open(const char *directory, const char *key, bool create, bool uring_wanted, struct io **io);
 
 #endif

@@ -324,26 +324,38 @@ static int sync_parent(int directory_fd)
     return rc;
 }
 
-int io_fd_open(const char *directory, bool create, bool uring_wanted, struct io **io)
+/* A descriptor of the directory, made durably if it is missing and wanted; or a negated errno. */
+static int open_directory(int parent_fd, const char *name, bool create, int extra_flags)
 {
     bool made = false;
     if (create) {
-        if (mkdir(directory, 0700) == 0)
-            made = true;
-        else if (errno != EEXIST)
+        made = mkdirat(parent_fd, name, 0700) == 0;
+        if (!made && errno != EEXIST)
             return -errno;
     }
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | extra_flags);
     if (fd < 0)
         return -errno;
-    struct io_fd *self = calloc(1, sizeof(*self));
-    int rc = self ? 0 : -ENOMEM;
-    if (rc == 0 && made)
-        rc = sync_parent(fd);
-    if (rc < 0) {
+    int rc = made ? sync_parent(fd) : 0;
+    if (rc < 0)
         close(fd);
-        free(self);
-        return rc;
+    return rc < 0 ? rc : fd;
+}
+
+int io_fd_open(const char *directory, const char *key, bool create, bool uring_wanted, struct io **io)
+{
+    int fd = open_directory(AT_FDCWD, directory, create, 0);
+    if (fd >= 0 && key) {
+        int below = open_directory(fd, key, create, O_NOFOLLOW);
+        close(fd);
+        fd = below;
+    }
+    if (fd < 0)
+        return fd;
+    struct io_fd *self = calloc(1, sizeof(*self));
+    if (!self) {
+        close(fd);
+        return -ENOMEM;
     }
     self->io.ops = &fd_ops;
     self->directory_fd = fd;

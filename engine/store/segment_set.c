@@ -257,11 +257,12 @@ enum walrus_code segment_set_sync(struct segment_set *set, struct walrus_error *
     for (size_t i = 0;; i++) {
         /* Segments are only ever added, and structs live as long as the set: the lock is not held over the sync. */
         pthread_mutex_lock(&set->lock);
-        struct segment *segment = i < set->count ? set->segments[i] : NULL;
+        bool more = i < set->count;
+        struct segment *segment = more && !set->segments[i]->removed ? set->segments[i] : NULL;
         pthread_mutex_unlock(&set->lock);
-        if (!segment)
+        if (!more)
             return code;
-        if (segment->removed)
+        if (!segment)
             continue;
         int rc = sync_point_wait_all(&segment->sync);
         if (rc < 0 && code == WALRUS_OK)

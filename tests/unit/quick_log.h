@@ -36,7 +36,7 @@ static int quick_file_open(struct io *io, const char *name, unsigned flags, stru
 HELPER enum walrus_code quick_open(struct temp_log *temp)
 {
     struct io *io = NULL;
-    assert_int_equal(io_fd_open(temp->options.data_dir, true, false, &io), 0);
+    assert_int_equal(io_fd_open(temp->options.data_dir, NULL, true, false, &io), 0);
     real_ops = io->ops;
     quick_ops = *io->ops;
     quick_ops.open = quick_file_open;

@@ -283,7 +283,7 @@ static void planted_files_are_not_opened(void **state)
     struct temp_log *temp = *state;
     static const unsigned flags[] = {0, IO_READ_ONLY, IO_CREATE};
     struct io *io = NULL;
-    assert_int_equal(io_fd_open(temp->options.data_dir, true, false, &io), 0);
+    assert_int_equal(io_fd_open(temp->options.data_dir, NULL, true, false, &io), 0);
     make_aside(temp, "untouched", 9);
     for (int how = 0; how < PLANTS; how++) {
         char name[] = {'p', (char)('0' + how), '\0'};
@@ -471,7 +471,7 @@ static void both_ways_of_submitting_write_the_same(void **state)
         struct io *io = NULL;
         struct io_file *file = NULL;
         snprintf(path, sizeof(path), "%s/io%d", temp->dir, wanted);
-        assert_int_equal(io_fd_open(path, true, wanted != 0, &io), 0);
+        assert_int_equal(io_fd_open(path, NULL, true, wanted != 0, &io), 0);
         assert_int_equal(io->uring_active, io->uring_reason[0] == '\0');
         if (wanted)
             print_message("io_uring: %s\n", io->uring_active ? "active" : io->uring_reason);
@@ -503,7 +503,7 @@ static void space_is_reserved_and_given_back(void **state)
     struct io_file *file = NULL;
     uint8_t bytes[8192];
     uint64_t size = 0, data = 0;
-    assert_int_equal(io_fd_open(temp->options.data_dir, true, false, &io), 0);
+    assert_int_equal(io_fd_open(temp->options.data_dir, NULL, true, false, &io), 0);
     assert_int_equal(io->ops->open(io, "f", IO_CREATE, &file), 0);
     assert_int_equal(file->ops->allocate(file, 0, 1u << 20), 0);
     assert_int_equal(file->ops->size(file, &size), 0);
