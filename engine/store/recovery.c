@@ -184,7 +184,7 @@ static void free_deleted(struct recovery *recovery, struct found_node *node)
             recovery->dead_blocks_left = true;
 }
 
-static enum walrus_code make_topics(struct recovery *recovery, bool *adopted, struct walrus_error *error)
+static enum walrus_code make_topics(struct recovery *recovery, struct walrus_error *error)
 {
     struct found_node *node, *next;
     enum walrus_code code = make_namespaces(recovery, error);
@@ -201,7 +201,7 @@ static enum walrus_code make_topics(struct recovery *recovery, bool *adopted, st
         if (!node->has_created) {
             /* The blocks survived a crash that the catalogue's record did not: the topic is there, so it keeps its name. */
             recovery_note(recovery, &recovery->log->findings.adopted, "topic '%s' was found by its blocks", node->record.name);
-            *adopted = true;
+            recovery->log->names.has_unrecorded = true;
         }
         code = make_topic(recovery, node, error);
     }
@@ -238,11 +238,14 @@ static enum walrus_code emit_names(struct catalog *into, void *context, struct w
 }
 
 /* Whether dead records outweigh the living so far that a rewrite pays, or names have to be written that the file lacks. */
-static bool should_rewrite(const struct recovery *recovery, bool adopted)
+static bool should_rewrite(const struct recovery *recovery)
 {
     if (recovery->dead_blocks_left)
         return false;
-    return adopted || (recovery->dead_records > REWRITE_DEAD_MIN && recovery->dead_records * 2 > recovery->record_count);
+    /* Somebody who saw a name must find it after the next crash too. */
+    if (recovery->log->names.has_unrecorded)
+        return true;
+    return recovery->dead_records > REWRITE_DEAD_MIN && recovery->dead_records * 2 > recovery->record_count;
 }
 
 static enum walrus_code open_files(struct recovery *recovery, struct walrus_error *error)
@@ -294,7 +297,6 @@ void recovery_fini(struct recovery *recovery)
 enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error)
 {
     struct recovery recovery = {.log = log, .highest_id = ROOT_NODE_ID};
-    bool adopted = false;
     uint64_t cursor_damages = 0;
     enum walrus_code code = open_files(&recovery, error);
     if (code == WALRUS_OK && !(recovery.window = malloc(BLOCK_SCAN_WINDOW)))
@@ -304,7 +306,7 @@ enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error
     /* Before any number is given out: parents made for adopted topics must not take one that a later node has. */
     log->names.next_id = max_u64(log->names.next_id, recovery.highest_id + 1);
     if (code == WALRUS_OK)
-        code = make_topics(&recovery, &adopted, error);
+        code = make_topics(&recovery, error);
     if (code == WALRUS_OK)
         code = cursor_file_load(&log->cursors, take_cursor, &recovery, &cursor_damages, error);
     log->names.next_id = max_u64(log->names.next_id, recovery.highest_id + 1);
@@ -314,7 +316,7 @@ enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error
         recovery_note(&recovery, &log->findings.damages, "%" PRIu64 " damaged cursors", cursor_damages);
     if (code == WALRUS_OK)
         code = make_durable(&recovery, error);
-    if (code == WALRUS_OK && should_rewrite(&recovery, adopted))
+    if (code == WALRUS_OK && should_rewrite(&recovery))
         code = catalog_rewrite(&log->catalog, emit_names, &recovery, error);
 
     recovery_fini(&recovery);

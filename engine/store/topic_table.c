@@ -120,6 +120,7 @@ static struct table_node *ready_parent(struct topic_table *table, const char *na
     made->id = table->next_id++;
     made->attributes = grandparent->attributes;
     made->created_ns = clock_realtime_ns();
+    table->has_unrecorded = true;
     if (!table_add(table, grandparent, made)) {
         free(made);
         return NULL;

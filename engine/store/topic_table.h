@@ -23,6 +23,7 @@ struct topic_table {
     uint64_t topic_count;
     uint64_t namespace_count; /* the root apart */
     uint64_t next_id;
+    bool has_unrecorded; /* recovery met or made a name that the catalogue lacks */
 };
 
 /* Makes the root. */
