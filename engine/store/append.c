@@ -57,10 +57,8 @@ enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct
 enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn, const struct append_result *result,
                                struct walrus_error *error)
 {
-    if (!turn->wait_durable)
-        topic_publish(topic, result->end_sequence, result->end_offset, result->time_ns);
     if (!topic->probe.segment)
-        topic->probe = (struct durable_probe){result->segment, result->ticket, result->end_sequence};
+        topic->probe = (struct durable_probe){result->segment, result->ticket, result->end.sequence};
     topic->appended = true;
     pthread_mutex_unlock(&topic->append_lock);
 
@@ -69,9 +67,9 @@ enum walrus_code append_finish(struct walrus_topic *topic, const struct append_t
     if (!turn->wait_durable)
         return WALRUS_OK;
     enum walrus_code code =
-        topic_make_durable(topic, result->end_sequence, result->segment, result->ticket, error);
+        topic_make_durable(topic, result->end.sequence, result->segment, result->ticket, error);
     if (code == WALRUS_OK)
-        topic_publish(topic, result->end_sequence, result->end_offset, result->time_ns);
+        topic_publish(topic, &result->end);
     return code;
 }
 
@@ -157,14 +155,18 @@ enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size
     uint8_t bytes[RECORD_HEADER_BYTES];
     record_header_encode(&header, block->seed, bytes);
 
-    struct append_result result = {.segment = block->segment, .time_ns = header.time_ns};
+    struct append_result result = {
+        .segment = block->segment,
+        .end = {topic->next_sequence + 1, topic->next_offset + length + topic->delimiter_bytes, header.time_ns},
+    };
     int rc = write_record(block, place, bytes, data, length);
     if (rc < 0) {
         code = error_system(error, rc, "append to '%s': write at %" PRIu64 " of segment %" PRIu64, topic->name,
                             block->segment_offset + place, block->segment->id);
         error_place(error, block->segment->id, block->segment_offset + place, topic->next_sequence);
     } else {
-        code = topic_note_write(topic, block->segment, &result.ticket, error);
+        atomic_store(&block->end_place, place + need);
+        code = topic_note_write(topic, block->segment, turn.wait_durable ? NULL : &result.end, &result.ticket, error);
     }
     if (code != WALRUS_OK) {
         append_give_up_tail(topic, block, place);
@@ -175,11 +177,8 @@ enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size
     if (receipt)
         *receipt = (struct walrus_receipt){.sequence = topic->next_sequence, .offset = topic->next_offset};
     topic->tail_place = place + need;
-    topic->next_sequence++;
-    topic->next_offset += length + topic->delimiter_bytes;
-    atomic_store(&block->end_place, topic->tail_place);
-    result.end_sequence = topic->next_sequence;
-    result.end_offset = topic->next_offset;
+    topic->next_sequence = result.end.sequence;
+    topic->next_offset = result.end.offset;
     return append_finish(topic, &turn, &result, error);
 }
 

@@ -32,12 +32,10 @@ enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct
 struct append_result {
     struct segment *segment;
     uint64_t ticket;
-    uint64_t end_sequence;
-    uint64_t end_offset;
-    uint64_t time_ns;
+    struct topic_end_of_stream end;
 };
 
-/* Releases append_lock, then syncs and publishes as the turn says. */
+/* Releases append_lock; then, if the turn waits, syncs and publishes. (Else the entries were published with their write.) */
 enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn, const struct append_result *result,
                                struct walrus_error *error);
 

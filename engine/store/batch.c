@@ -252,19 +252,23 @@ static enum walrus_code write_runs(struct plan *plan, struct walrus_error *error
 }
 
 /* Makes the written runs part of the topic. Nothing here can leave it half done: what fails leaves all of the batch out. */
-static enum walrus_code adopt_runs(struct plan *plan, struct append_result *result, struct walrus_error *error)
+static enum walrus_code adopt_runs(struct plan *plan, bool publish, struct append_result *result,
+                                   struct walrus_error *error)
 {
     struct walrus_topic *topic = plan->topic;
     enum walrus_code code = WALRUS_OK;
     for (size_t i = 0; code == WALRUS_OK && i < plan->run_count; i++) {
         struct run *run = &plan->runs[i];
-        code = topic_note_write(topic, run->block->segment, &result->ticket, error);
         atomic_store(&run->block->end_place, run->end_place);
-        if (code == WALRUS_OK && run->made) {
+        if (run->made) {
             code = topic_block_attach(topic, run->block, error);
             if (code == WALRUS_OK)
                 run->made = false;
         }
+        /* All at once, with the last run: nobody sees a part. */
+        bool last = i + 1 == plan->run_count;
+        if (code == WALRUS_OK)
+            code = topic_note_write(topic, run->block->segment, publish && last ? &result->end : NULL, &result->ticket, error);
     }
     return code;
 }
@@ -295,12 +299,13 @@ enum walrus_code topic_append_batch(struct walrus_topic *topic, const struct wal
 
     struct plan plan = {
         .topic = topic, .sequence = topic->next_sequence, .offset = topic->next_offset, .time_ns = clock_realtime_ns()};
-    struct append_result result = {.time_ns = plan.time_ns};
+    struct append_result result = {0};
     code = lay_out(&plan, entries, entry_count, error);
     if (code == WALRUS_OK) {
         code = write_runs(&plan, error);
+        result.end = (struct topic_end_of_stream){plan.sequence, plan.offset, plan.time_ns};
         if (code == WALRUS_OK)
-            code = adopt_runs(&plan, &result, error);
+            code = adopt_runs(&plan, !turn.wait_durable, &result, error);
         /* The record after the last good one is in the first run, whichever block the failure was in. */
         if (code != WALRUS_OK && topic->tail && !plan.runs[0].made)
             append_give_up_tail(topic, topic->tail, plan.runs[0].start_place);
@@ -322,8 +327,6 @@ enum walrus_code topic_append_batch(struct walrus_topic *topic, const struct wal
     topic->next_sequence = plan.sequence;
     topic->next_offset = plan.offset;
     result.segment = last->block->segment;
-    result.end_sequence = plan.sequence;
-    result.end_offset = plan.offset;
     atomic_fetch_add(&topic->log->batches, 1);
     free_plan(&plan);
     return append_finish(topic, &turn, &result, error);

@@ -206,8 +206,17 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
     return WALRUS_OK;
 }
 
-enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *segment, uint64_t *ticket,
-                                  struct walrus_error *error)
+static void publish_locked(struct walrus_topic *topic, const struct topic_end_of_stream *end)
+{
+    if (end->sequence > topic->visible_sequence) {
+        topic->visible_sequence = end->sequence;
+        topic->visible_offset = end->offset;
+        topic->visible_ns = end->time_ns;
+    }
+}
+
+enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *segment,
+                                  const struct topic_end_of_stream *visible, uint64_t *ticket, struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
     *ticket = sync_point_note_write(&segment->sync);
@@ -228,18 +237,16 @@ enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *se
     }
     if (code == WALRUS_OK)
         topic->dirty[topic->dirty_count - 1].ticket = *ticket;
+    if (code == WALRUS_OK && visible)
+        publish_locked(topic, visible);
     pthread_mutex_unlock(&topic->lock);
     return code;
 }
 
-void topic_publish(struct walrus_topic *topic, uint64_t sequence, uint64_t offset, uint64_t time_ns)
+void topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream *end)
 {
     pthread_mutex_lock(&topic->lock);
-    if (sequence > topic->visible_sequence) {
-        topic->visible_sequence = sequence;
-        topic->visible_offset = offset;
-        topic->visible_ns = time_ns;
-    }
+    publish_locked(topic, end);
     pthread_mutex_unlock(&topic->lock);
 }
 

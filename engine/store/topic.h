@@ -115,12 +115,22 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
 /* Frees the struct and the space on disk. */
 void topic_block_discard(struct walrus_topic *topic, struct block *block);
 
-/* Notes that entries of the topic were written to `segment`. Returns the ticket to wait for. Needs append_lock. */
-enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *segment, uint64_t *ticket,
-                                  struct walrus_error *error);
+/* The end of a topic, as readers see it. */
+struct topic_end_of_stream {
+    uint64_t sequence;
+    uint64_t offset;
+    uint64_t time_ns; /* of the last entry */
+};
 
-/* Lets readers see entries below `sequence`. */
-void topic_publish(struct walrus_topic *topic, uint64_t sequence, uint64_t offset, uint64_t time_ns);
+/*
+ * Notes that entries of the topic were written to `segment`; *ticket is what to wait for. With `visible`, readers see them
+ * from now on. Needs append_lock.
+ */
+enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *segment,
+                                  const struct topic_end_of_stream *visible, uint64_t *ticket, struct walrus_error *error);
+
+/* Lets readers see what is before the end. */
+void topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream *end);
 
 /* The block that holds `sequence`, and the sequence at which the next block goes on (UINT64_MAX: none). False: no such block. */
 bool topic_find_block(struct walrus_topic *topic, uint64_t sequence, struct block **block, uint64_t *block_end);
