@@ -61,7 +61,7 @@ struct io_ops {
 struct io {
     const struct io_ops *ops;
     bool uring_active;
-    char uring_reason[120]; /* why io_uring is not used, or empty */
+    char uring_reason[120]; /* why io_uring is not used, or not for all; or empty */
 };
 struct io_file {
     const struct io_ops *ops;

@@ -106,7 +106,9 @@ static ssize_t fd_write(struct io_file *file, const struct iovec *iov, int iov_c
 
 static int fd_submit(struct io *io, struct io_request *requests, size_t request_count)
 {
-    if (of(io)->rings) {
+    /* Waking the kernel's thread for a single write takes longer than the write (measured: a batch of 256 entries takes half the
+     * time without); several go out as one submission. */
+    if (of(io)->rings && (request_count > 1 || !of(io)->uring_defers)) {
         int rc = uring_pool_submit(of(io)->rings, requests, request_count);
         if (rc == 0)
             return 0;
@@ -282,9 +284,19 @@ static int fd_lock(struct io *io, uint32_t wait_ms, char *holder, size_t holder_
     }
     char self[128];
     describe_self(self, sizeof(self));
-    /* Only for people: that it cannot be written (a full disk) is no reason not to open the log. */
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, self, strlen(self), 0) < 0)
+    /* Only for people: that it cannot be written (a full disk) is no reason not to open the log. And the first write that says
+     * whether the file system can write without waiting. */
+    struct iovec iov = {.iov_base = self, .iov_len = strlen(self)};
+    if (ftruncate(fd, 0) < 0)
         errno = 0;
+    if (pwritev2(fd, &iov, 1, 0, RWF_NOWAIT) < 0) {
+        of(io)->uring_defers = errno == EOPNOTSUPP;
+        if (pwrite(fd, self, strlen(self), 0) < 0)
+            errno = 0;
+    }
+    if (of(io)->uring_defers && of(io)->rings)
+        snprintf(io->uring_reason, sizeof(io->uring_reason),
+                 "for batches over several blocks; this file system has no writes that do not wait");
     of(io)->lock_fd = fd;
     return 0;
 }

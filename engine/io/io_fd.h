@@ -11,6 +11,8 @@ struct io_fd {
     int directory_fd; /* everything is reached through it */
     int lock_fd;      /* -1: not locked */
     struct uring_pool *rings; /* NULL: io_uring is not used */
+    /* The file system has no buffered writes that do not wait: io_uring would hand each to a thread of the kernel. */
+    bool uring_defers;
 };
 
 struct io_fd_file {

@@ -14,8 +14,8 @@
 #define FIRST_BLOCK_BYTES 4096u
 #define BLOCK_GROWTH 4u
 #define BATCH_BLOCK_MAX ((uint64_t)64 << 20)
-#define ZEROS_BYTES 65536u
-#define ZEROS_IOV 64
+#define ZEROS_BYTES 4096u
+#define ZEROS_IOV 1
 
 struct walrus_topic *topic_create(struct walrus_log *log, uint64_t id, const char *name, enum walrus_framing framing)
 {

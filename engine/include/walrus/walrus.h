@@ -130,7 +130,7 @@ struct walrus_log_info {
     struct walrus_sync_policy sync;
     struct walrus_consistency consistency;
     bool io_uring_active;           /* batches go through io_uring */
-    char io_uring_reason[120];      /* why not, or empty */
+    char io_uring_reason[120];      /* why not, or why not all of them; or empty */
     /* since open */
     uint64_t appended_entries;
     uint64_t batches;
