@@ -20,7 +20,7 @@
 #define SEGMENT_NAME_BYTES 32u
 /* Blocks of topics that sync each append share one file, so that one sync serves all; the others spread over the rest,
  * because the kernel lets one writer at a time into a file. */
-#define SEGMENT_LANES 3u
+#define SEGMENT_LANES 9u
 #define SEGMENT_LANE_SYNCED 0u
 
 struct segment {
