@@ -13,7 +13,8 @@ static enum walrus_code check_entry(const void *data, size_t length, struct walr
     if (!data && length > 0)
         return error_set(error, WALRUS_E_INVALID, 0, "no data given for %zu bytes", length);
     if (length > WALRUS_ENTRY_MAX)
-        return error_set(error, WALRUS_E_TOO_LARGE, EMSGSIZE, "an entry of %zu bytes is over the limit of 1 GiB", length);
+        return error_set(error, WALRUS_E_TOO_LARGE, EMSGSIZE, "an entry of %zu bytes is over the limit of 1 GiB",
+                         length);
     return WALRUS_OK;
 }
 
@@ -31,7 +32,8 @@ enum walrus_code walrus_append_batch(struct walrus_topic *topic, const struct wa
     uint64_t bytes = 0;
     enum walrus_code code = WALRUS_OK;
     if (entry_count > most)
-        return error_set(error, WALRUS_E_TOO_MANY, 0, "a batch of %zu entries is over the limit of %u", entry_count, most);
+        return error_set(error, WALRUS_E_TOO_MANY, 0, "a batch of %zu entries is over the limit of %u", entry_count,
+                         most);
     for (size_t i = 0; code == WALRUS_OK && i < entry_count; i++) {
         code = check_entry(entries[i].data, entries[i].length, error);
         bytes += entries[i].length;

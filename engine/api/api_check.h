@@ -16,7 +16,8 @@ static inline enum walrus_code api_check_name(const char *name, struct walrus_er
         return error_set(error, WALRUS_E_NAME_TOO_LONG, 0, "name '%.40s...' is too long", name);
     default:
         return error_set(error, WALRUS_E_INVALID, 0,
-                         "'%s' is not a valid name (components without '/', control characters, leading '.' or '@')", name);
+                         "'%s' is not a valid name (components without '/', control characters, leading '.' or '@')",
+                         name);
     }
 }
 

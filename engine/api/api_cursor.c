@@ -7,8 +7,9 @@
 #include "store/cursor.h"
 #include "store/log.h"
 
-enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *group, const struct walrus_consistency *consistency,
-                                    struct walrus_cursor **cursor, struct walrus_error *error)
+enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *group,
+                                    const struct walrus_consistency *consistency, struct walrus_cursor **cursor,
+                                    struct walrus_error *error)
 {
     if (group && group[0] != '\0' && strcmp(group, "default") != 0)
         return error_set(error, WALRUS_E_NOT_FOUND, 0, "no group '%s' of '%s'", group, topic->name);
@@ -36,15 +37,16 @@ enum walrus_code walrus_cursor_close(struct walrus_cursor *cursor, struct walrus
     return code;
 }
 
-enum walrus_code walrus_cursor_read(struct walrus_cursor *cursor, const struct walrus_read_limits *limits, unsigned flags,
-                                    struct walrus_entries *entries, struct walrus_error *error)
+enum walrus_code walrus_cursor_read(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
+                                    unsigned flags, struct walrus_entries *entries, struct walrus_error *error)
 {
     if (!limits || !entries)
         return error_set(error, WALRUS_E_INVALID, 0, "no limits or entries given");
     return cursor_read(cursor, limits, flags, entries, error);
 }
 
-enum walrus_code walrus_cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries, struct walrus_error *error)
+enum walrus_code walrus_cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries,
+                                           struct walrus_error *error)
 {
     uint64_t unwanted;
     return cursor_skip_damage(cursor, skipped_entries ? skipped_entries : &unwanted, error);

@@ -50,12 +50,13 @@ static enum walrus_code check_options(const struct walrus_options *options, stru
     return WALRUS_OK;
 }
 
-static enum walrus_code open_directory(const char *data_dir, const char *key, bool create, bool uring_wanted, struct io **io,
-                                       struct walrus_error *error)
+static enum walrus_code open_directory(const char *data_dir, const char *key, bool create, bool uring_wanted,
+                                       struct io **io, struct walrus_error *error)
 {
     int rc = io_fd_open(data_dir, key, create, uring_wanted, io);
     if (rc == -ENOENT)
-        return error_set(error, WALRUS_E_NOT_FOUND, ENOENT, "%s", create ? "the directory above it does not exist" : "no such directory");
+        return error_set(error, WALRUS_E_NOT_FOUND, ENOENT, "%s",
+                         create ? "the directory above it does not exist" : "no such directory");
     return rc < 0 ? error_system(error, rc, "open directory") : WALRUS_OK;
 }
 
@@ -66,8 +67,8 @@ enum walrus_code walrus_open(const struct walrus_options *options, struct walrus
     struct io *io = NULL;
     enum walrus_code code = check_options(options, error);
     if (code == WALRUS_OK)
-        code = open_directory(options->data_dir, options->instance_key, options->create, !options->io_uring_disabled, &io,
-                              error);
+        code = open_directory(options->data_dir, options->instance_key, options->create, !options->io_uring_disabled,
+                              &io, error);
     if (code == WALRUS_OK)
         code = log_open_on(io, options, log, error);
     return error_prefix(error, code, "open log '%s%s%s'", options->data_dir ? options->data_dir : "",

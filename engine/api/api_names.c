@@ -13,7 +13,8 @@ bool walrus_name_is_valid(const char *name)
     return name && name_check(name) == NAME_OK;
 }
 
-enum walrus_code walrus_lookup(struct walrus_log *log, const char *name, struct walrus_node *node, struct walrus_error *error)
+enum walrus_code walrus_lookup(struct walrus_log *log, const char *name, struct walrus_node *node,
+                               struct walrus_error *error)
 {
     if (!name || !node)
         return error_set(error, WALRUS_E_INVALID, 0, "no name given");
@@ -37,8 +38,8 @@ enum walrus_code walrus_list_topics(struct walrus_log *log, int (*visit)(const s
     return names_list(log, NULL, visit, context, error);
 }
 
-enum walrus_code walrus_namespace_create(struct walrus_log *log, const char *name, const struct walrus_attributes *attributes,
-                                         struct walrus_error *error)
+enum walrus_code walrus_namespace_create(struct walrus_log *log, const char *name,
+                                         const struct walrus_attributes *attributes, struct walrus_error *error)
 {
     enum walrus_code code = api_check_name(name, error);
     return code == WALRUS_OK ? names_create_namespace(log, name, attributes, error) : code;
@@ -50,8 +51,8 @@ enum walrus_code walrus_namespace_remove(struct walrus_log *log, const char *nam
     return code == WALRUS_OK ? names_remove_namespace(log, name, error) : code;
 }
 
-enum walrus_code walrus_set_attributes(struct walrus_log *log, const char *name, const struct walrus_attributes *attributes,
-                                       struct walrus_error *error)
+enum walrus_code walrus_set_attributes(struct walrus_log *log, const char *name,
+                                       const struct walrus_attributes *attributes, struct walrus_error *error)
 {
     if (!name || !attributes)
         return error_set(error, WALRUS_E_INVALID, 0, "no name or no attributes given");
@@ -88,7 +89,8 @@ enum walrus_code walrus_topic_delete(struct walrus_log *log, const char *name, s
     return code == WALRUS_OK ? names_delete_topic(log, name, error) : code;
 }
 
-enum walrus_code walrus_topic_info(struct walrus_topic *topic, struct walrus_topic_info *info, struct walrus_error *error)
+enum walrus_code walrus_topic_info(struct walrus_topic *topic, struct walrus_topic_info *info,
+                                   struct walrus_error *error)
 {
     (void)error;
     *info = (struct walrus_topic_info){

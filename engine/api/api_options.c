@@ -30,7 +30,8 @@ static bool parse_number(const char *text, const char *rest, unsigned long long 
     return errno == 0 && *value <= most && strcmp(end, rest) == 0;
 }
 
-enum walrus_code walrus_sync_policy_parse(const char *text, struct walrus_sync_policy *policy, struct walrus_error *error)
+enum walrus_code walrus_sync_policy_parse(const char *text, struct walrus_sync_policy *policy,
+                                          struct walrus_error *error)
 {
     unsigned long long number;
     struct walrus_sync_policy parsed = {.mode = WALRUS_SYNC_EVERY, .interval_ms = DEFAULT_INTERVAL_MS};
@@ -54,7 +55,8 @@ enum walrus_code walrus_sync_policy_parse(const char *text, struct walrus_sync_p
     return WALRUS_OK;
 }
 
-enum walrus_code walrus_consistency_parse(const char *text, struct walrus_consistency *consistency, struct walrus_error *error)
+enum walrus_code walrus_consistency_parse(const char *text, struct walrus_consistency *consistency,
+                                          struct walrus_error *error)
 {
     unsigned long long number;
     if (!text)

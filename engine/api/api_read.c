@@ -41,15 +41,15 @@ enum walrus_code walrus_read_entries(struct walrus_topic *topic, struct walrus_p
     return topic_read_entries(topic, position, &bounded, entries, error);
 }
 
-enum walrus_code walrus_skip_damage(struct walrus_topic *topic, struct walrus_position *position, uint64_t *skipped_entries,
-                                    struct walrus_error *error)
+enum walrus_code walrus_skip_damage(struct walrus_topic *topic, struct walrus_position *position,
+                                    uint64_t *skipped_entries, struct walrus_error *error)
 {
     uint64_t unwanted;
     return topic_skip_damage(topic, position, skipped_entries ? skipped_entries : &unwanted, error);
 }
 
-enum walrus_code walrus_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset, void *buffer,
-                                    size_t size, size_t *got, struct walrus_error *error)
+enum walrus_code walrus_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset,
+                                    void *buffer, size_t size, size_t *got, struct walrus_error *error)
 {
     if (!position || !got || (!buffer && size > 0))
         return error_set(error, WALRUS_E_INVALID, 0, "no position, buffer or place for the count given");

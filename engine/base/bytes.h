@@ -1,5 +1,6 @@
 /*
- * bytes.h - little-endian values in byte arrays, and sizes. On-disk bytes are reached through these only, never by a cast.
+ * bytes.h - little-endian values in byte arrays, and sizes. On-disk bytes are reached through these only, never by a
+ * cast.
  */
 #ifndef WALRUS_BASE_BYTES_H
 #define WALRUS_BASE_BYTES_H

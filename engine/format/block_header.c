@@ -82,7 +82,8 @@ bool block_header_decode(const uint8_t *bytes, size_t size, struct block_header 
            header->block_bytes % BLOCK_ALIGNMENT == 0 && header->segment_offset >= SEGMENT_FIRST_BLOCK &&
            header->segment_offset % BLOCK_ALIGNMENT == 0 && header->topic_id != 0 && header->framing <= 2 &&
            header->first_sequence < (UINT64_C(1) << 62) && header->first_offset < (UINT64_C(1) << 62) &&
-           header->previous_index <= header->block_index && header->durable_sequence <= header->first_sequence && strlen(header->name) == name_bytes;
+           header->previous_index <= header->block_index && header->durable_sequence <= header->first_sequence &&
+           strlen(header->name) == name_bytes;
 }
 
 /* Few bits apart: damage within a field, not another value. */
@@ -115,5 +116,6 @@ bool block_header_was_there(const uint8_t bytes[BLOCK_HEADER_MAX], uint64_t log_
 {
     /* A torn header ends in zeros: with the log's id and the whole name there, nothing is missing. */
     uint16_t name_bytes = load_le16(bytes + AT_NAME_BYTES);
-    return is_near(bytes, log_id) && name_bytes > 0 && name_bytes <= BLOCK_NAME_MAX && bytes[AT_NAME + name_bytes - 1] != 0;
+    return is_near(bytes, log_id) && name_bytes > 0 && name_bytes <= BLOCK_NAME_MAX &&
+           bytes[AT_NAME + name_bytes - 1] != 0;
 }

@@ -48,7 +48,8 @@ size_t catalog_record_encode(const struct catalog_record *record, uint64_t log_i
     store_le64(bytes + AT_NODE_ID, record->node_id);
     store_le64(bytes + AT_TIME_NS, record->time_ns);
     uint8_t *p = bytes + AT_FIELDS;
-    if (record->type == CATALOG_TOPIC_CREATED || record->type == CATALOG_NAMESPACE_CREATED || record->type == CATALOG_CHANGED) {
+    if (record->type == CATALOG_TOPIC_CREATED || record->type == CATALOG_NAMESPACE_CREATED ||
+        record->type == CATALOG_CHANGED) {
         if (record->name[0])
             p = put(p, FIELD_NAME, record->name, strlen(record->name));
         p = put_u32(p, FIELD_MODE, record->mode);

@@ -1,5 +1,6 @@
 /*
- * catalog_record.h - one record of the catalogue: a topic or namespace made, changed or removed. docs/format.md, "Catalogue".
+ * catalog_record.h - one record of the catalogue: a topic or namespace made, changed or removed. docs/format.md,
+ * "Catalogue".
  */
 #ifndef WALRUS_FORMAT_CATALOG_RECORD_H
 #define WALRUS_FORMAT_CATALOG_RECORD_H
@@ -18,7 +19,7 @@ enum catalog_record_type {
     CATALOG_TOPIC_DELETED = 2,
     CATALOG_NAMESPACE_CREATED = 3,
     CATALOG_NAMESPACE_REMOVED = 4,
-    CATALOG_CHANGED = 5, /* attributes of a topic or namespace, whole */
+    CATALOG_CHANGED = 5,         /* attributes of a topic or namespace, whole */
     CATALOG_SEGMENT_CREATED = 6, /* node_id: the segment's. A file that is on record and gone is noticed */
     CATALOG_SEGMENT_REMOVED = 7,
     CATALOG_CURSORS_CREATED = 8, /* the cursor file */
@@ -26,16 +27,16 @@ enum catalog_record_type {
 
 struct catalog_record {
     enum catalog_record_type type;
-    uint64_t number;  /* grows by one with every record */
+    uint64_t number; /* grows by one with every record */
     uint64_t node_id;
     uint64_t time_ns;
     uint32_t mode;
     uint32_t uid;
     uint32_t gid;
     uint8_t framing;
-    uint8_t sync_mode;        /* enum walrus_sync_mode */
+    uint8_t sync_mode; /* enum walrus_sync_mode */
     uint32_t sync_interval_ms;
-    char name[1024];          /* created: the whole name; else empty */
+    char name[1024]; /* created: the whole name; else empty */
 };
 
 /* Returns the record's bytes, a multiple of 8. */

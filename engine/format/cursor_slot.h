@@ -1,6 +1,6 @@
 /*
- * cursor_slot.h - one copy of a persisted cursor. Each cursor has two copies side by side, written in turn: a torn write
- * leaves the other. docs/format.md, "Cursor file".
+ * cursor_slot.h - one copy of a persisted cursor. Each cursor has two copies side by side, written in turn: a torn
+ * write leaves the other. docs/format.md, "Cursor file".
  */
 #ifndef WALRUS_FORMAT_CURSOR_SLOT_H
 #define WALRUS_FORMAT_CURSOR_SLOT_H

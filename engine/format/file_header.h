@@ -18,8 +18,8 @@ struct file_header {
     enum file_kind kind;
     uint32_t compatible;
     uint32_t incompatible;
-    uint64_t log_id;     /* the same in every file of a log: a file from elsewhere is noticed */
-    uint64_t file_id;    /* segment: its number; else 0 */
+    uint64_t log_id;  /* the same in every file of a log: a file from elsewhere is noticed */
+    uint64_t file_id; /* segment: its number; else 0 */
     uint64_t created_ns;
 };
 

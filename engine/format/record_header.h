@@ -27,14 +27,14 @@ enum record_kind {
 #define RECORD_LAG_UNKNOWN 0xffu
 
 struct record_header {
-    uint32_t header_crc;    /* set by decoding; encoding returns it */
-    uint32_t payload_crc;   /* over extension and payload */
+    uint32_t header_crc;  /* set by decoding; encoding returns it */
+    uint32_t payload_crc; /* over extension and payload */
     uint32_t payload_bytes;
     uint32_t index;         /* entries before this record in its block: sequence - block's first_sequence */
     uint32_t stream_offset; /* stream bytes before this record in its block */
     uint8_t kind;
     uint8_t flags;
-    uint8_t durable_lag;    /* when written, all entries up to 2^lag - 1 before this one were durable; 0xff: unknown */
+    uint8_t durable_lag;     /* when written, all entries up to 2^lag - 1 before this one were durable; 0xff: unknown */
     uint8_t extension_words; /* 8-byte units between header and payload (for example a Raft index); 0 in version 1 */
     uint64_t time_ns;
 };
@@ -65,7 +65,8 @@ static inline bool record_header_plausible(const uint8_t bytes[RECORD_HEADER_BYT
     return bytes[20] >= RECORD_ENTRY && bytes[20] <= RECORD_DURABLE_MARK && load_le32(bytes + 8) <= RECORD_PAYLOAD_MAX;
 }
 
-/* How far behind `sequence` the durable horizon is, as durable_lag says it: rounded so that it never claims too much. */
+/* How far behind `sequence` the durable horizon is, as durable_lag says it: rounded so that it never claims too much.
+ */
 uint8_t record_lag_encode(uint64_t sequence, uint64_t durable_sequence);
 
 /* The sequence below which everything was durable, by the lag of the record whose entry is (or would be) `sequence`. */
@@ -76,7 +77,7 @@ uint64_t record_lag_decode(uint64_t sequence, uint8_t lag);
 struct batch_commit {
     uint64_t first_sequence;
     uint32_t entry_count;
-    uint32_t headers_crc; /* CRC32C over the entries' header checksums, 4 bytes little-endian each, in order */
+    uint32_t headers_crc;   /* CRC32C over the entries' header checksums, 4 bytes little-endian each, in order */
     uint64_t payload_bytes; /* of all entries */
 };
 

@@ -2,8 +2,8 @@
  * io.h - the one door to the operating system: a table of operations on files in one directory.
  *
  * Everything the engine reads or writes goes through here, so that a simulated disk can stand in for the real one. A
- * backend reports raw results (short counts, EINTR, errors); io_full_*() below turn them into all-or-error once for all.
- * Results below zero are negated errno values. All operations are thread-safe; on one file too.
+ * backend reports raw results (short counts, EINTR, errors); io_full_*() below turn them into all-or-error once for
+ * all. Results below zero are negated errno values. All operations are thread-safe; on one file too.
  */
 #ifndef WALRUS_IO_IO_H
 #define WALRUS_IO_IO_H
@@ -18,7 +18,7 @@ struct io;
 struct io_file;
 
 enum io_open_flags {
-    IO_CREATE = 1 << 0,    /* make the file; -EEXIST if it is there */
+    IO_CREATE = 1 << 0, /* make the file; -EEXIST if it is there */
     IO_READ_ONLY = 1 << 1,
 };
 
@@ -37,10 +37,12 @@ struct io_ops {
     void (*close)(struct io_file *file);
     ssize_t (*read)(struct io_file *file, void *buffer, size_t size, uint64_t offset); /* 0 at the end of the file */
     ssize_t (*write)(struct io_file *file, const struct iovec *iov, int iov_count, uint64_t offset);
-    /* Carries out all requests, in any order, and returns when all are done: 0, or a negated errno when none was started. */
+    /* Carries out all requests, in any order, and returns when all are done: 0, or a negated errno when none was
+     * started. */
     int (*submit)(struct io *io, struct io_request *requests, size_t request_count);
-    int (*sync)(struct io_file *file);    /* fdatasync: data, and the metadata needed to read it */
-    /* Reserves space so that later writes cannot run out of it; the range reads as zeros until written; extends the size. */
+    int (*sync)(struct io_file *file); /* fdatasync: data, and the metadata needed to read it */
+    /* Reserves space so that later writes cannot run out of it; the range reads as zeros until written; extends the
+     * size. */
     int (*allocate)(struct io_file *file, uint64_t offset, uint64_t length);
     int (*punch)(struct io_file *file, uint64_t offset, uint64_t length); /* give space back; reads as zeros */
     /* First byte >= offset that may hold data (holes read as zeros); -ENXIO when there is none. */
@@ -52,7 +54,8 @@ struct io_ops {
     int (*unlink)(struct io *io, const char *name);
     int (*list)(struct io *io, void (*visit)(const char *name, void *context), void *context);
     int (*sync_directory)(struct io *io); /* names created, renamed and removed before are durable on return */
-    /* Locks the directory for this opener: 0, or -EBUSY after wait_ms with `holder` (NUL-terminated) saying who has it. */
+    /* Locks the directory for this opener: 0, or -EBUSY after wait_ms with `holder` (NUL-terminated) saying who has it.
+     */
     int (*lock)(struct io *io, uint32_t wait_ms, char *holder, size_t holder_size);
     void (*destroy)(struct io *io); /* releases the lock; no file may be open */
 };
@@ -78,9 +81,9 @@ int io_full_write_bytes(struct io_file *file, const void *buffer, size_t size, u
 int io_full_submit(struct io *io, struct io_request *requests, size_t request_count);
 
 /*
- * The real thing: files in a directory, reached through one descriptor. With `key`, the directory of that name in `directory`,
- * which must not be a link. `create` makes what is missing (0700) and syncs its parent. io_uring carries submissions when
- * `uring_wanted` and the kernel allows it.
+ * The real thing: files in a directory, reached through one descriptor. With `key`, the directory of that name in
+ * `directory`, which must not be a link. `create` makes what is missing (0700) and syncs its parent. io_uring carries
+ * submissions when `uring_wanted` and the kernel allows it.
  */
 int io_fd_open(const char *directory, const char *key, bool create, bool uring_wanted, struct io **io);
 

@@ -33,7 +33,8 @@ static int fd_of(struct io_file *file)
     return ((struct io_fd_file *)file)->fd;
 }
 
-/* Opens beneath the directory. Kernels before 5.6 lack openat2; O_NOFOLLOW on a slash-free name gives the same there. */
+/* Opens beneath the directory. Kernels before 5.6 lack openat2; O_NOFOLLOW on a slash-free name gives the same there.
+ */
 static int open_beneath(int directory_fd, const char *name, int flags, mode_t mode)
 {
     struct open_how how = {
@@ -95,7 +96,8 @@ static ssize_t fd_write(struct io_file *file, const struct iovec *iov, int iov_c
 {
     ssize_t n;
 #if defined(__LP64__)
-    /* Not the library's pwrite(): that is a cancellation point, which costs some 5 % of a small append. Nobody cancels threads here. */
+    /* Not the library's pwrite(): that is a cancellation point, which costs some 5 % of a small append. Nobody cancels
+     * threads here. */
     if (iov_count == 1)
         n = syscall(SYS_pwrite64, fd_of(file), iov->iov_base, iov->iov_len, (off_t)offset);
     else
@@ -106,8 +108,8 @@ static ssize_t fd_write(struct io_file *file, const struct iovec *iov, int iov_c
 
 static int fd_submit(struct io *io, struct io_request *requests, size_t request_count)
 {
-    /* Waking the kernel's thread for a single write takes longer than the write (measured: a batch of 256 entries takes half the
-     * time without); several go out as one submission. */
+    /* Waking the kernel's thread for a single write takes longer than the write (measured: a batch of 256 entries takes
+     * half the time without); several go out as one submission. */
     if (of(io)->rings && (request_count > 1 || !of(io)->uring_defers)) {
         int rc = uring_pool_submit(of(io)->rings, requests, request_count);
         if (rc == 0)
@@ -284,8 +286,8 @@ static int fd_lock(struct io *io, uint32_t wait_ms, char *holder, size_t holder_
     }
     char self[128];
     describe_self(self, sizeof(self));
-    /* Only for people: that it cannot be written (a full disk) is no reason not to open the log. And the first write that says
-     * whether the file system can write without waiting. */
+    /* Only for people: that it cannot be written (a full disk) is no reason not to open the log. And the first write
+     * that says whether the file system can write without waiting. */
     struct iovec iov = {.iov_base = self, .iov_len = strlen(self)};
     if (ftruncate(fd, 0) < 0)
         errno = 0;

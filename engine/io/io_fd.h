@@ -8,8 +8,8 @@ struct uring_pool;
 
 struct io_fd {
     struct io io;
-    int directory_fd; /* everything is reached through it */
-    int lock_fd;      /* -1: not locked */
+    int directory_fd;         /* everything is reached through it */
+    int lock_fd;              /* -1: not locked */
     struct uring_pool *rings; /* NULL: io_uring is not used */
     /* The file system has no buffered writes that do not wait: io_uring would hand each to a thread of the kernel. */
     bool uring_defers;

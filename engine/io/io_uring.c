@@ -32,7 +32,8 @@ static struct io_uring *ring_create(int *error)
         *error = ENOMEM;
         return NULL;
     }
-    /* A ring moves between threads (never two at once), which SINGLE_ISSUER would forbid. COOP_TASKRUN spares the interrupt. */
+    /* A ring moves between threads (never two at once), which SINGLE_ISSUER would forbid. COOP_TASKRUN spares the
+     * interrupt. */
     int rc = io_uring_queue_init(RING_ENTRIES, ring, IORING_SETUP_COOP_TASKRUN);
     if (rc == -EINVAL)
         rc = io_uring_queue_init(RING_ENTRIES, ring, 0);

@@ -20,8 +20,8 @@ static enum walrus_code check_topic(struct walrus_topic *topic, struct walrus_er
 {
     if (atomic_load(&topic->deleted))
         return error_set(error, WALRUS_E_DELETED, 0, "append to '%s': the topic was deleted", topic->name);
-    /* A block in a segment whose sync failed is not written any more. What the topic has in there that was never durable may be
-     * lost already, so then the topic itself stops. */
+    /* A block in a segment whose sync failed is not written any more. What the topic has in there that was never
+     * durable may be lost already, so then the topic itself stops. */
     if (topic->tail && atomic_load(&topic->tail->segment->sync.failed)) {
         if (topic->durable_sequence < topic->next_sequence)
             atomic_store(&topic->refuses, true);
@@ -54,8 +54,8 @@ enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct
     return code;
 }
 
-enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn, const struct append_result *result,
-                               struct walrus_error *error)
+enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn,
+                               const struct append_result *result, struct walrus_error *error)
 {
     if (!topic->probe.segment)
         topic->probe = (struct durable_probe){result->segment, result->ticket, result->end.sequence};
@@ -66,8 +66,7 @@ enum walrus_code append_finish(struct walrus_topic *topic, const struct append_t
         flusher_note_write(&topic->log->flusher);
     if (!turn->wait_durable)
         return WALRUS_OK;
-    enum walrus_code code =
-        topic_make_durable(topic, result->end.sequence, result->segment, result->ticket, error);
+    enum walrus_code code = topic_make_durable(topic, result->end.sequence, result->segment, result->ticket, error);
     if (code == WALRUS_OK)
         topic_publish(topic, &result->end);
     return code;
@@ -89,7 +88,8 @@ static enum walrus_code ready_tail(struct walrus_topic *topic, uint64_t need, st
     if (tail && topic->tail_place + need + BLOCK_RESERVE_BYTES <= tail->bytes)
         return WALRUS_OK;
     struct block *block = NULL;
-    enum walrus_code code = topic_block_create(topic, need, 0, NULL, topic->next_sequence, topic->next_offset, &block, error);
+    enum walrus_code code =
+        topic_block_create(topic, need, 0, NULL, topic->next_sequence, topic->next_offset, &block, error);
     if (code != WALRUS_OK)
         return code;
     uint64_t bytes = block->first_place;
@@ -103,8 +103,8 @@ static enum walrus_code ready_tail(struct walrus_topic *topic, uint64_t need, st
     return WALRUS_OK;
 }
 
-static int write_record(struct block *block, uint64_t place, const uint8_t header[RECORD_HEADER_BYTES], const void *data,
-                        size_t length)
+static int write_record(struct block *block, uint64_t place, const uint8_t header[RECORD_HEADER_BYTES],
+                        const void *data, size_t length)
 {
     static const uint8_t padding[RECORD_ALIGNMENT];
     uint64_t at = block->segment_offset + place;

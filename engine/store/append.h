@@ -15,15 +15,15 @@
 
 /* Where a topic stands while the caller holds append_lock. */
 struct append_turn {
-    /* The call returns, and readers see the entry, only when it is durable: nobody sees what its writer may yet be told to have
-     * failed. (A later append that waits for no sync shows what stands before it, too.) */
+    /* The call returns, and readers see the entry, only when it is durable: nobody sees what its writer may yet be told
+     * to have failed. (A later append that waits for no sync shows what stands before it, too.) */
     bool wait_durable;
     bool wake_flusher;
 };
 
 /*
- * Takes append_lock (WALRUS_NONBLOCK: or says WOULD_BLOCK, also when the call would have to wait for a sync) and checks that the
- * topic takes appends. Holds the lock on success only.
+ * Takes append_lock (WALRUS_NONBLOCK: or says WOULD_BLOCK, also when the call would have to wait for a sync) and checks
+ * that the topic takes appends. Holds the lock on success only.
  */
 enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct append_turn *turn,
                               struct walrus_error *error);
@@ -35,9 +35,10 @@ struct append_result {
     struct topic_end_of_stream end;
 };
 
-/* Releases append_lock; then, if the turn waits, syncs and publishes. (Else the entries were published with their write.) */
-enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn, const struct append_result *result,
-                               struct walrus_error *error);
+/* Releases append_lock; then, if the turn waits, syncs and publishes. (Else the entries were published with their
+ * write.) */
+enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn,
+                               const struct append_result *result, struct walrus_error *error);
 
 /* Gives the tail block up after a failed write at `place` of `block`. Needs append_lock. */
 void append_give_up_tail(struct walrus_topic *topic, struct block *block, uint64_t place);

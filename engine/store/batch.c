@@ -19,7 +19,7 @@
 /* The part of a batch that goes into one block. */
 struct run {
     struct block *block;
-    bool made;           /* for this batch, not attached yet */
+    bool made; /* for this batch, not attached yet */
     uint64_t start_place;
     uint64_t end_place;
     size_t first_iov;
@@ -91,8 +91,8 @@ static enum walrus_code ready_run(struct plan *plan, uint64_t need, struct walru
         return begin_run(plan, topic->tail, false, topic->tail_place, error);
     }
     struct block *block = NULL;
-    enum walrus_code code = topic_block_create(topic, need, plan->remaining_bytes, previous, plan->sequence,
-                                               plan->offset, &block, error);
+    enum walrus_code code =
+        topic_block_create(topic, need, plan->remaining_bytes, previous, plan->sequence, plan->offset, &block, error);
     if (code != WALRUS_OK)
         return code;
     code = begin_run(plan, block, true, block->first_place, error);
@@ -101,7 +101,8 @@ static enum walrus_code ready_run(struct plan *plan, uint64_t need, struct walru
     return code;
 }
 
-/* Adds bytes to the run. Staged pieces that follow each other become one; the staging area never moves (it was sized before). */
+/* Adds bytes to the run. Staged pieces that follow each other become one; the staging area never moves (it was sized
+ * before). */
 static enum walrus_code add_piece(struct plan *plan, const void *data, size_t size, struct walrus_error *error)
 {
     struct run *run = current_run(plan);
@@ -245,13 +246,15 @@ static enum walrus_code write_runs(struct plan *plan, struct walrus_error *error
         struct block *block = plan->runs[0].block;
         enum walrus_code code = error_system(error, rc, "write batch at %" PRIu64 " of segment %" PRIu64,
                                              block->segment_offset + plan->runs[0].start_place, block->segment->id);
-        error_place(error, block->segment->id, block->segment_offset + plan->runs[0].start_place, plan->topic->next_sequence);
+        error_place(error, block->segment->id, block->segment_offset + plan->runs[0].start_place,
+                    plan->topic->next_sequence);
         return code;
     }
     return WALRUS_OK;
 }
 
-/* Makes the written runs part of the topic. Nothing here can leave it half done: what fails leaves all of the batch out. */
+/* Makes the written runs part of the topic. Nothing here can leave it half done: what fails leaves all of the batch
+ * out. */
 static enum walrus_code adopt_runs(struct plan *plan, bool publish, struct append_result *result,
                                    struct walrus_error *error)
 {
@@ -268,7 +271,8 @@ static enum walrus_code adopt_runs(struct plan *plan, bool publish, struct appen
         /* All at once, with the last run: nobody sees a part. */
         bool last = i + 1 == plan->run_count;
         if (code == WALRUS_OK)
-            code = topic_note_write(topic, run->block->segment, publish && last ? &result->end : NULL, &result->ticket, error);
+            code = topic_note_write(topic, run->block->segment, publish && last ? &result->end : NULL, &result->ticket,
+                                    error);
     }
     return code;
 }

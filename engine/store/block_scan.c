@@ -9,8 +9,8 @@
 
 #define SECTOR_BYTES 512u
 
-void block_scan_init(struct block_scan *scan, struct io_file *file, uint64_t segment_offset, uint64_t bytes, uint32_t seed,
-                     uint8_t *window)
+void block_scan_init(struct block_scan *scan, struct io_file *file, uint64_t segment_offset, uint64_t bytes,
+                     uint32_t seed, uint8_t *window)
 {
     *scan = (struct block_scan){
         .file = file, .segment_offset = segment_offset, .bytes = bytes, .seed = seed, .window = window};
@@ -71,14 +71,16 @@ int block_scan_payload(struct block_scan *scan, uint64_t place, const struct rec
 int block_scan_search(struct block_scan *scan, uint64_t place, uint32_t least_index, uint64_t *found,
                       struct record_header *header)
 {
-    for (place = round_up(place, RECORD_ALIGNMENT); place + RECORD_HEADER_BYTES <= scan->bytes; place += RECORD_ALIGNMENT) {
+    for (place = round_up(place, RECORD_ALIGNMENT); place + RECORD_HEADER_BYTES <= scan->bytes;
+         place += RECORD_ALIGNMENT) {
         const uint8_t *bytes;
         int rc = look(scan, place, RECORD_HEADER_BYTES, &bytes);
         if (rc < 0)
             return rc;
         if (!record_header_plausible(bytes))
             continue;
-        /* A header can look valid inside a payload only if somebody knew the block's salt; the whole record must hold. */
+        /* A header can look valid inside a payload only if somebody knew the block's salt; the whole record must hold.
+         */
         rc = block_scan_header(scan, place, header);
         if (rc > 0 && header->index >= least_index)
             rc = block_scan_payload(scan, place, header);
@@ -118,7 +120,8 @@ int block_scan_is_zero(struct block_scan *scan, uint64_t place)
     return 1;
 }
 
-/* Nothing of a header is lost if it lies in one sector and neither of its edges is zero: the checksum, the kind, the time's top. */
+/* Nothing of a header is lost if it lies in one sector and neither of its edges is zero: the checksum, the kind, the
+ * time's top. */
 static bool header_is_whole(const struct block_scan *scan, uint64_t place, const uint8_t bytes[RECORD_HEADER_BYTES])
 {
     uint64_t at = scan->segment_offset + place;

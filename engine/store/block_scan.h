@@ -26,8 +26,8 @@ struct block_scan {
     size_t window_bytes; /* 0: nothing in it */
 };
 
-void block_scan_init(struct block_scan *scan, struct io_file *file, uint64_t segment_offset, uint64_t bytes, uint32_t seed,
-                     uint8_t *window);
+void block_scan_init(struct block_scan *scan, struct io_file *file, uint64_t segment_offset, uint64_t bytes,
+                     uint32_t seed, uint8_t *window);
 
 /* 1: a valid header stands at `place` and its record fits the block; 0: not; below 0: negated errno of the read. */
 int block_scan_header(struct block_scan *scan, uint64_t place, struct record_header *header);
@@ -39,8 +39,8 @@ int block_scan_payload(struct block_scan *scan, uint64_t place, const struct rec
 int block_scan_copy(struct block_scan *scan, uint64_t place, void *bytes, size_t size);
 
 /*
- * Searches from `place` on for a whole valid record whose index is at least `least_index`. 1: found, at *found; 0: none to the
- * end of the block; below 0: negated errno.
+ * Searches from `place` on for a whole valid record whose index is at least `least_index`. 1: found, at *found; 0: none
+ * to the end of the block; below 0: negated errno.
  */
 int block_scan_search(struct block_scan *scan, uint64_t place, uint32_t least_index, uint64_t *found,
                       struct record_header *header);
@@ -49,11 +49,11 @@ int block_scan_search(struct block_scan *scan, uint64_t place, uint32_t least_in
 int block_scan_is_zero(struct block_scan *scan, uint64_t place);
 
 /*
- * An invalid record stands at `place`: may it be a write that did not wholly reach the disk, or did its bytes change later?
- * Space for records is zero until it is written, and what a power cut takes from a write is a contiguous part of a sector, so bytes
- * that were lost show as zeros: at an edge of the header, or somewhere in the payload. Where a zero byte may be as well
- * lost as meant, it counts as lost. `payload_bytes`: what a valid header claims; 0 if the header is not valid.
- * 1: may be lost; 0: certainly nothing is missing; below 0: negated errno.
+ * An invalid record stands at `place`: may it be a write that did not wholly reach the disk, or did its bytes change
+ * later? Space for records is zero until it is written, and what a power cut takes from a write is a contiguous part of
+ * a sector, so bytes that were lost show as zeros: at an edge of the header, or somewhere in the payload. Where a zero
+ * byte may be as well lost as meant, it counts as lost. `payload_bytes`: what a valid header claims; 0 if the header is
+ * not valid. 1: may be lost; 0: certainly nothing is missing; below 0: negated errno.
  */
 int block_scan_may_be_lost(struct block_scan *scan, uint64_t place, uint64_t payload_bytes);
 

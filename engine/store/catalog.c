@@ -106,11 +106,10 @@ static enum walrus_code read_records(struct catalog *catalog, const uint8_t *byt
     return WALRUS_OK;
 }
 
-enum walrus_code catalog_open(struct catalog *catalog, struct io *io, _Atomic uint64_t *sync_count,
-                              _Atomic uint64_t *failure_count,
-                              enum walrus_code (*visit)(const struct catalog_record *record, void *context,
-                                                        struct walrus_error *error),
-                              void *context, struct catalog_contents *contents, struct walrus_error *error)
+enum walrus_code
+catalog_open(struct catalog *catalog, struct io *io, _Atomic uint64_t *sync_count, _Atomic uint64_t *failure_count,
+             enum walrus_code (*visit)(const struct catalog_record *record, void *context, struct walrus_error *error),
+             void *context, struct catalog_contents *contents, struct walrus_error *error)
 {
     struct io_file *file = NULL;
     int rc = io->ops->open(io, CATALOG_NAME, 0, &file);
@@ -198,7 +197,8 @@ enum walrus_code catalog_wait(struct catalog *catalog, uint64_t ticket, struct w
 }
 
 enum walrus_code catalog_rewrite(struct catalog *catalog,
-                                 enum walrus_code (*emit)(struct catalog *into, void *context, struct walrus_error *error),
+                                 enum walrus_code (*emit)(struct catalog *into, void *context,
+                                                          struct walrus_error *error),
                                  void *context, struct walrus_error *error)
 {
     struct io_file *file = NULL;

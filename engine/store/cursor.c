@@ -190,8 +190,8 @@ static enum walrus_code checkpoint_locked(struct walrus_cursor *cursor, const st
     return persist_locked(cursor, cursor->position.sequence, cursor->position.offset, error);
 }
 
-static enum walrus_code read_locked(struct walrus_cursor *cursor, const struct walrus_read_limits *limits, unsigned flags,
-                                    struct walrus_entries *entries, struct walrus_error *error)
+static enum walrus_code read_locked(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
+                                    unsigned flags, struct walrus_entries *entries, struct walrus_error *error)
 {
     struct walrus_read_limits bounded = *limits;
     bool checkpoint = (flags & WALRUS_PEEK) == 0;

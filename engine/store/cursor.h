@@ -26,7 +26,7 @@ struct walrus_cursor {
     uint64_t generation; /* of the slot's newest copy */
     uint64_t slot;
     bool has_slot;
-    bool moved;          /* position differs from what is persisted */
+    bool moved;                  /* position differs from what is persisted */
     struct walrus_entries ahead; /* entries read ahead of single reads: from ahead_next on they are the next ones */
     size_t ahead_next;
 };
@@ -47,7 +47,8 @@ enum walrus_code cursor_persist(struct walrus_cursor *cursor, struct walrus_erro
 /* The calls of walrus.h, arguments checked. */
 enum walrus_code cursor_read(struct walrus_cursor *cursor, const struct walrus_read_limits *limits, unsigned flags,
                              struct walrus_entries *entries, struct walrus_error *error);
-enum walrus_code cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries, struct walrus_error *error);
+enum walrus_code cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries,
+                                    struct walrus_error *error);
 enum walrus_code cursor_get(struct walrus_cursor *cursor, uint64_t *sequence, struct walrus_error *error);
 enum walrus_code cursor_set(struct walrus_cursor *cursor, uint64_t sequence, struct walrus_error *error);
 

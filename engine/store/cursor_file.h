@@ -1,6 +1,6 @@
 /*
- * cursor_file.h - the persisted cursors: a file of slots, each overwritten in place. A checkpoint is one small write, and
- * one sync serves all that are under way.
+ * cursor_file.h - the persisted cursors: a file of slots, each overwritten in place. A checkpoint is one small write,
+ * and one sync serves all that are under way.
  */
 #ifndef WALRUS_STORE_CURSOR_FILE_H
 #define WALRUS_STORE_CURSOR_FILE_H
@@ -47,8 +47,8 @@ void cursor_file_init(struct cursor_file *file, struct io *io, uint64_t log_id, 
 void cursor_file_fini(struct cursor_file *file);
 
 /*
- * Reads the file, if there is one. `take` is asked for each slot with a valid copy and returns whether somebody uses it; the
- * others become free. *damages counts slots in which no copy is valid though something was written.
+ * Reads the file, if there is one. `take` is asked for each slot with a valid copy and returns whether somebody uses
+ * it; the others become free. *damages counts slots in which no copy is valid though something was written.
  */
 enum walrus_code cursor_file_load(struct cursor_file *file,
                                   bool (*take)(uint64_t slot, const struct cursor_record *record, void *context),
@@ -63,7 +63,8 @@ void cursor_file_free_slot(struct cursor_file *file, uint64_t slot, uint64_t gen
 enum walrus_code cursor_file_write(struct cursor_file *file, uint64_t slot, const struct cursor_record *record,
                                    struct walrus_error *error);
 
-/* After a failed write: puts the position that still holds back into the slot, as far as the disk lets us. Claims nothing. */
+/* After a failed write: puts the position that still holds back into the slot, as far as the disk lets us. Claims
+ * nothing. */
 void cursor_file_put_back(struct cursor_file *file, uint64_t slot, const struct cursor_record *record);
 
 #endif

@@ -25,8 +25,8 @@ bool entries_reserve(struct walrus_entries *entries, size_t more_bytes)
     return true;
 }
 
-bool entries_add(struct walrus_entries *entries, size_t buffer_offset, size_t length, uint64_t sequence, uint64_t offset,
-                 uint64_t time_ns)
+bool entries_add(struct walrus_entries *entries, size_t buffer_offset, size_t length, uint64_t sequence,
+                 uint64_t offset, uint64_t time_ns)
 {
     if (entries->count == entries->items_capacity) {
         size_t capacity = entries->items_capacity ? entries->items_capacity * 2 : 16;
@@ -36,14 +36,18 @@ bool entries_add(struct walrus_entries *entries, size_t buffer_offset, size_t le
         entries->items = grown;
         entries->items_capacity = capacity;
     }
-    entries->items[entries->count++] = (struct walrus_entry){
-        .data = (const void *)buffer_offset, .length = length, .sequence = sequence, .offset = offset, .time_ns = time_ns};
+    entries->items[entries->count++] = (struct walrus_entry){.data = (const void *)buffer_offset,
+                                                             .length = length,
+                                                             .sequence = sequence,
+                                                             .offset = offset,
+                                                             .time_ns = time_ns};
     return true;
 }
 
 bool entries_add_copy(struct walrus_entries *entries, const struct walrus_entry *entry)
 {
-    if (!entries_reserve(entries, entry->length + 1) || /* one more: data of an empty entry points into the buffer too */
+    if (!entries_reserve(entries,
+                         entry->length + 1) || /* one more: data of an empty entry points into the buffer too */
         !entries_add(entries, entries->buffer_used, entry->length, entry->sequence, entry->offset, entry->time_ns))
         return false;
     memcpy(entries->buffer + entries->buffer_used, entry->data, entry->length);

@@ -24,7 +24,8 @@ static void *run(void *argument)
         if (flusher->stopping || !atomic_exchange(&flusher->due, false))
             continue;
         pthread_mutex_unlock(&flusher->lock);
-        /* Names first: an entry that survives a crash should find its topic. A failure is met by the topic's next append. */
+        /* Names first: an entry that survives a crash should find its topic. A failure is met by the topic's next
+         * append. */
         struct walrus_error error;
         (void)catalog_wait(&flusher->log->catalog, atomic_load(&flusher->log->catalog.sync.written), &error);
         (void)segment_set_sync(&flusher->log->segments, &error);

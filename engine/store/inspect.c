@@ -49,9 +49,12 @@ static void show(struct inspection *inspection, const struct walrus_item *item)
 {
     struct walrus_inspect_summary *summary = &inspection->summary;
     uint64_t *counters[] = {
-        [WALRUS_VERDICT_TORN] = &summary->torn,           [WALRUS_VERDICT_UNCOMMITTED] = &summary->uncommitted,
-        [WALRUS_VERDICT_SUPERSEDED] = &summary->superseded, [WALRUS_VERDICT_DAMAGED] = &summary->damaged,
-        [WALRUS_VERDICT_MISSING] = &summary->missing,     [WALRUS_VERDICT_UNKNOWN] = &summary->unknown,
+        [WALRUS_VERDICT_TORN] = &summary->torn,
+        [WALRUS_VERDICT_UNCOMMITTED] = &summary->uncommitted,
+        [WALRUS_VERDICT_SUPERSEDED] = &summary->superseded,
+        [WALRUS_VERDICT_DAMAGED] = &summary->damaged,
+        [WALRUS_VERDICT_MISSING] = &summary->missing,
+        [WALRUS_VERDICT_UNKNOWN] = &summary->unknown,
     };
     if (item->verdict != WALRUS_VERDICT_OK)
         (*counters[item->verdict])++;
@@ -105,7 +108,8 @@ static enum walrus_code read_file(struct inspection *inspection, const char *nam
 /* A file that is on record and not there. */
 static void show_missing(struct inspection *inspection, const char *file, uint64_t segment)
 {
-    struct walrus_item item = {.kind = WALRUS_ITEM_GAP, .verdict = WALRUS_VERDICT_MISSING, .file = file, .segment = segment};
+    struct walrus_item item = {
+        .kind = WALRUS_ITEM_GAP, .verdict = WALRUS_VERDICT_MISSING, .file = file, .segment = segment};
     set_note(&item, "the file is missing");
     show(inspection, &item);
 }
@@ -115,18 +119,20 @@ static void show_missing(struct inspection *inspection, const char *file, uint64
 static const char *record_kind_name(enum catalog_record_type type)
 {
     static const char *const names[] = {
-        [CATALOG_TOPIC_CREATED] = "topic created",         [CATALOG_TOPIC_DELETED] = "topic deleted",
-        [CATALOG_NAMESPACE_CREATED] = "namespace created", [CATALOG_NAMESPACE_REMOVED] = "namespace removed",
-        [CATALOG_CHANGED] = "attributes changed",
-        [CATALOG_SEGMENT_CREATED] = "segment file made",    [CATALOG_SEGMENT_REMOVED] = "segment file removed",
-        [CATALOG_CURSORS_CREATED] = "cursor file made",
+        [CATALOG_TOPIC_CREATED] = "topic created",          [CATALOG_TOPIC_DELETED] = "topic deleted",
+        [CATALOG_NAMESPACE_CREATED] = "namespace created",  [CATALOG_NAMESPACE_REMOVED] = "namespace removed",
+        [CATALOG_CHANGED] = "attributes changed",           [CATALOG_SEGMENT_CREATED] = "segment file made",
+        [CATALOG_SEGMENT_REMOVED] = "segment file removed", [CATALOG_CURSORS_CREATED] = "cursor file made",
     };
     return (size_t)type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : NULL;
 }
 
 static void show_catalog_gap(struct inspection *inspection, uint64_t from, uint64_t to, bool more_follows)
 {
-    struct walrus_item item = {.kind = WALRUS_ITEM_GAP, .file = CATALOG_NAME, .file_offset = from, .file_bytes = to - from,
+    struct walrus_item item = {.kind = WALRUS_ITEM_GAP,
+                               .file = CATALOG_NAME,
+                               .file_offset = from,
+                               .file_bytes = to - from,
                                .segment = WALRUS_NOWHERE,
                                .verdict = more_follows ? WALRUS_VERDICT_DAMAGED : WALRUS_VERDICT_TORN};
     set_note(&item, "no valid catalogue record");
@@ -144,14 +150,16 @@ static enum walrus_code inspect_catalog(struct inspection *inspection, struct wa
     if (!bytes) {
         bool has_catalog, has_others = false;
         (void)log_look_for_files(inspection->io, &has_catalog, &has_others);
-        return has_others ? error_set(error, WALRUS_E_DAMAGED, 0, "%s is missing though there are segment files", CATALOG_NAME)
-                          : error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no log in this directory (no %s)", CATALOG_NAME);
+        return has_others
+                   ? error_set(error, WALRUS_E_DAMAGED, 0, "%s is missing though there are segment files", CATALOG_NAME)
+                   : error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no log in this directory (no %s)", CATALOG_NAME);
     }
     enum file_header_verdict verdict = file_header_decode(bytes, FILE_CATALOG, &header);
     if (verdict != FILE_HEADER_OK) {
         free(bytes);
-        return verdict == FILE_HEADER_VERSION ? error_set(error, WALRUS_E_VERSION, 0, "%s: made by a newer version", CATALOG_NAME)
-                                              : error_set(error, WALRUS_E_DAMAGED, 0, "%s: damaged file header", CATALOG_NAME);
+        return verdict == FILE_HEADER_VERSION
+                   ? error_set(error, WALRUS_E_VERSION, 0, "%s: made by a newer version", CATALOG_NAME)
+                   : error_set(error, WALRUS_E_DAMAGED, 0, "%s: damaged file header", CATALOG_NAME);
     }
     inspection->log->log_id = header.log_id;
     uint64_t gap = 0;
@@ -166,9 +174,14 @@ static enum walrus_code inspect_catalog(struct inspection *inspection, struct wa
         if (gap)
             show_catalog_gap(inspection, gap, at, true);
         gap = 0;
-        struct walrus_item item = {.kind = WALRUS_ITEM_CATALOG, .file = CATALOG_NAME, .file_offset = at, .file_bytes = taken,
-                                   .segment = WALRUS_NOWHERE, .topic_id = record.node_id,
-                                   .topic_name = record.name[0] ? record.name : NULL, .time_ns = record.time_ns,
+        struct walrus_item item = {.kind = WALRUS_ITEM_CATALOG,
+                                   .file = CATALOG_NAME,
+                                   .file_offset = at,
+                                   .file_bytes = taken,
+                                   .segment = WALRUS_NOWHERE,
+                                   .topic_id = record.node_id,
+                                   .topic_name = record.name[0] ? record.name : NULL,
+                                   .time_ns = record.time_ns,
                                    .sequence = record.number};
         const char *kind = record_kind_name(record.type);
         item.verdict = kind ? WALRUS_VERDICT_OK : WALRUS_VERDICT_UNKNOWN;
@@ -223,9 +236,15 @@ static enum walrus_code inspect_cursors(struct inspection *inspection, struct wa
         const char *name = topic_name_of(inspection, best.topic_id, &deleted);
         if (valid > 0 && deleted)
             continue; /* free */
-        struct walrus_item item = {.kind = WALRUS_ITEM_CURSOR, .file = CURSOR_FILE_NAME, .file_offset = place,
-                                   .file_bytes = CURSOR_SLOT_BYTES, .segment = WALRUS_NOWHERE, .topic_id = best.topic_id,
-                                   .topic_name = name, .sequence = best.sequence, .offset = best.offset,
+        struct walrus_item item = {.kind = WALRUS_ITEM_CURSOR,
+                                   .file = CURSOR_FILE_NAME,
+                                   .file_offset = place,
+                                   .file_bytes = CURSOR_SLOT_BYTES,
+                                   .segment = WALRUS_NOWHERE,
+                                   .topic_id = best.topic_id,
+                                   .topic_name = name,
+                                   .sequence = best.sequence,
+                                   .offset = best.offset,
                                    .time_ns = best.time_ns};
         if (valid == 0) {
             item.verdict = WALRUS_VERDICT_DAMAGED;
@@ -248,10 +267,16 @@ static void show_gap(struct inspection *inspection, const struct placed_block *p
                      uint64_t bytes, uint64_t sequence, enum walrus_verdict verdict, const char *note)
 {
     const struct found_block *block = placed->block;
-    struct walrus_item item = {.kind = WALRUS_ITEM_GAP, .verdict = verdict, .file = file,
-                               .file_offset = block->segment_offset + place, .file_bytes = bytes,
-                               .segment = block->segment->id, .topic_id = placed->node->id,
-                               .topic_name = placed->node->record.name, .block_index = block->index, .sequence = sequence};
+    struct walrus_item item = {.kind = WALRUS_ITEM_GAP,
+                               .verdict = verdict,
+                               .file = file,
+                               .file_offset = block->segment_offset + place,
+                               .file_bytes = bytes,
+                               .segment = block->segment->id,
+                               .topic_id = placed->node->id,
+                               .topic_name = placed->node->record.name,
+                               .block_index = block->index,
+                               .sequence = sequence};
     set_note(&item, "%s", note);
     show(inspection, &item);
 }
@@ -275,8 +300,8 @@ static int load_payload(struct inspection *inspection, struct block_scan *scan, 
         inspection->payload = grown;
         inspection->payload_capacity = header->payload_bytes + 1u;
     }
-    return block_scan_copy(scan, place + RECORD_HEADER_BYTES + (uint64_t)header->extension_words * 8, inspection->payload,
-                           header->payload_bytes);
+    return block_scan_copy(scan, place + RECORD_HEADER_BYTES + (uint64_t)header->extension_words * 8,
+                           inspection->payload, header->payload_bytes);
 }
 
 static int show_record(struct inspection *inspection, const struct placed_block *placed, const char *file,
@@ -319,7 +344,8 @@ static int show_record(struct inspection *inspection, const struct placed_block 
     return 0;
 }
 
-/* Bytes where a record should begin. Returns 1 with the place to go on at, 0 at the end of what is in the block, or an errno. */
+/* Bytes where a record should begin. Returns 1 with the place to go on at, 0 at the end of what is in the block, or an
+ * errno. */
 static int inspect_gap(struct inspection *inspection, const struct placed_block *placed, const char *file,
                        struct block_scan *scan, uint64_t sequence, uint64_t *place)
 {
@@ -330,7 +356,8 @@ static int inspect_gap(struct inspection *inspection, const struct placed_block 
         return found;
     const struct found_block *block = placed->block;
     uint64_t to = found > 0 ? next : scan->bytes;
-    bool inside = block->index < placed->end.block_index || (block->index == placed->end.block_index && from < placed->end.place);
+    bool inside =
+        block->index < placed->end.block_index || (block->index == placed->end.block_index && from < placed->end.place);
     if (!block->superseded && sequence < placed->limit && inside) {
         char note[120];
         uint64_t upto = found > 0 ? block->first_sequence + header.index : min_u64(placed->limit, placed->end.sequence);
@@ -386,14 +413,20 @@ static int inspect_records(struct inspection *inspection, const struct placed_bl
     return 0;
 }
 
-static enum walrus_code inspect_block(struct inspection *inspection, const struct placed_block *placed, const char *file,
-                                      struct walrus_error *error)
+static enum walrus_code inspect_block(struct inspection *inspection, const struct placed_block *placed,
+                                      const char *file, struct walrus_error *error)
 {
     const struct found_block *block = placed->block;
-    struct walrus_item item = {.kind = WALRUS_ITEM_BLOCK, .file = file, .file_offset = block->segment_offset,
-                               .file_bytes = block->bytes, .segment = block->segment->id, .topic_id = placed->node->id,
-                               .topic_name = placed->node->record.name, .block_index = block->index,
-                               .sequence = block->first_sequence, .offset = block->first_offset};
+    struct walrus_item item = {.kind = WALRUS_ITEM_BLOCK,
+                               .file = file,
+                               .file_offset = block->segment_offset,
+                               .file_bytes = block->bytes,
+                               .segment = block->segment->id,
+                               .topic_id = placed->node->id,
+                               .topic_name = placed->node->record.name,
+                               .block_index = block->index,
+                               .sequence = block->first_sequence,
+                               .offset = block->first_offset};
     bool deleted = placed->node->deleted;
     item.verdict = deleted || block->superseded ? WALRUS_VERDICT_SUPERSEDED : WALRUS_VERDICT_OK;
     set_note(&item, "%s", deleted ? "of a deleted topic, not freed yet" : block->superseded ? "given up" : "");
@@ -413,7 +446,8 @@ static int by_place(const void *a, const void *b)
     const struct placed_block *x = a, *y = b;
     if (x->block->segment->id != y->block->segment->id)
         return x->block->segment->id < y->block->segment->id ? -1 : 1;
-    return (x->block->segment_offset > y->block->segment_offset) - (x->block->segment_offset < y->block->segment_offset);
+    return (x->block->segment_offset > y->block->segment_offset) -
+           (x->block->segment_offset < y->block->segment_offset);
 }
 
 /* Decides each topic's end and lists all blocks with what that means for them. */
@@ -456,9 +490,13 @@ static void show_bad_places(struct inspection *inspection, const struct segment 
         const struct bad_place *bad = &inspection->recovery.bad_places[i];
         if (bad->segment_id != segment->id)
             continue;
-        struct walrus_item item = {.kind = WALRUS_ITEM_GAP, .verdict = WALRUS_VERDICT_DAMAGED, .file = file,
-                                   .file_offset = bad->segment_offset, .segment = segment->id};
-        set_note(&item, "%s", bad->segment_offset == 0 ? "damaged file header" : "damaged block header: its block is not found");
+        struct walrus_item item = {.kind = WALRUS_ITEM_GAP,
+                                   .verdict = WALRUS_VERDICT_DAMAGED,
+                                   .file = file,
+                                   .file_offset = bad->segment_offset,
+                                   .segment = segment->id};
+        set_note(&item, "%s",
+                 bad->segment_offset == 0 ? "damaged file header" : "damaged block header: its block is not found");
         show(inspection, &item);
     }
 }
@@ -520,13 +558,15 @@ enum walrus_code inspect_on(struct io *io, unsigned flags, int (*visit)(const st
     struct inspection inspection = {.io = io, .visit = visit, .context = context};
     inspection.log = calloc(1, sizeof(*inspection.log));
     inspection.window = malloc(BLOCK_SCAN_WINDOW);
-    inspection.recovery = (struct recovery){.log = inspection.log, .read_only = true, .window = malloc(BLOCK_SCAN_WINDOW)};
+    inspection.recovery =
+        (struct recovery){.log = inspection.log, .read_only = true, .window = malloc(BLOCK_SCAN_WINDOW)};
     enum walrus_code code = WALRUS_OK;
     if (!inspection.log || !inspection.window || !inspection.recovery.window) {
         code = error_set(error, WALRUS_E_NO_MEMORY, 0, "inspection: out of memory");
     } else {
         inspection.log->io = io;
-        segment_set_init(&inspection.log->segments, io, UINT64_MAX, &inspection.log->syncs, &inspection.log->sync_failures);
+        segment_set_init(&inspection.log->segments, io, UINT64_MAX, &inspection.log->syncs,
+                         &inspection.log->sync_failures);
         code = run(&inspection, error);
         struct found_node *node, *next;
         HASH_ITER(hh, inspection.recovery.nodes, node, next)

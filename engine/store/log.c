@@ -135,8 +135,8 @@ static enum walrus_code ready_directory(struct io *io, bool create, struct walru
     if (has_catalog)
         return WALRUS_OK;
     if (has_others)
-        return error_set(error, WALRUS_E_DAMAGED, 0, "%s is missing though there are segment files: nothing was touched",
-                         CATALOG_NAME);
+        return error_set(error, WALRUS_E_DAMAGED, 0,
+                         "%s is missing though there are segment files: nothing was touched", CATALOG_NAME);
     if (!create)
         return error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no log in this directory");
     return catalog_create(io, random_id(), error);
@@ -175,8 +175,8 @@ enum walrus_code log_open_on(struct io *io, const struct walrus_options *options
     made->options.data_dir = made->options.instance_key = NULL;
     int rc = io->ops->lock(io, options->lock_wait_ms, holder, sizeof(holder));
     if (rc < 0) {
-        enum walrus_code code = holder[0] ? error_set(error, WALRUS_E_BUSY, 0, "held by %s", holder)
-                                          : error_system(error, rc, "lock");
+        enum walrus_code code =
+            holder[0] ? error_set(error, WALRUS_E_BUSY, 0, "held by %s", holder) : error_system(error, rc, "lock");
         free_log(made);
         return code;
     }
@@ -214,7 +214,8 @@ enum walrus_code log_sync(struct walrus_log *log, struct walrus_error *error)
     return code == WALRUS_OK ? segment_set_sync(&log->segments, error) : code;
 }
 
-/* Says at the end of a topic that all before is durable: what a later open finds broken below it is damage, not a torn tail. */
+/* Says at the end of a topic that all before is durable: what a later open finds broken below it is damage, not a torn
+ * tail. */
 static enum walrus_code mark_durable(struct walrus_topic *topic, void *context, struct walrus_error *error)
 {
     bool *marked = context;
@@ -228,7 +229,8 @@ static enum walrus_code mark_durable(struct walrus_topic *topic, void *context, 
         .time_ns = clock_realtime_ns(),
     };
     uint8_t bytes[RECORD_HEADER_BYTES];
-    /* The reserve at a block's end has room for one; a log opened and closed often may fill it, and then goes without. */
+    /* The reserve at a block's end has room for one; a log opened and closed often may fill it, and then goes without.
+     */
     if (topic->tail_place + RECORD_HEADER_BYTES > tail->bytes)
         return WALRUS_OK;
     record_header_encode(&header, tail->seed, bytes);

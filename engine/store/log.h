@@ -55,7 +55,8 @@ enum walrus_code log_open_on(struct io *io, const struct walrus_options *options
 /* Whether the directory has a catalogue, and whether it has any other file of a log. */
 int log_look_for_files(struct io *io, bool *has_catalog, bool *has_others);
 
-/* Makes everything durable, marks the topics' ends, frees all. The first failure is reported, the rest is done all the same. */
+/* Makes everything durable, marks the topics' ends, frees all. The first failure is reported, the rest is done all the
+ * same. */
 enum walrus_code log_close(struct walrus_log *log, struct walrus_error *error);
 
 /* Has the making and removing of files put on record in the catalogue. For recovery, once the catalogue is open. */

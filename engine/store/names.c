@@ -1,7 +1,8 @@
 /*
  * names.c - making, finding and removing topics and namespaces.
  *
- * The names lock is never held over a sync: who only looks a name up must not wait for a disk. A removal is announced in the tree
+ * The names lock is never held over a sync: who only looks a name up must not wait for a disk. A removal is announced
+ * in the tree
  * (`leaving`), made durable without the lock, and then carried out.
  */
 #include <inttypes.h>
@@ -211,8 +212,8 @@ enum walrus_code names_create_namespace(struct walrus_log *log, const char *name
     return code == WALRUS_OK ? catalog_wait(&log->catalog, ticket, error) : code;
 }
 
-enum walrus_code names_set_attributes(struct walrus_log *log, const char *name, const struct walrus_attributes *attributes,
-                                      struct walrus_error *error)
+enum walrus_code names_set_attributes(struct walrus_log *log, const char *name,
+                                      const struct walrus_attributes *attributes, struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
     uint64_t ticket;
@@ -245,7 +246,8 @@ static void describe(const struct table_node *node, bool whole_name, struct walr
     out->created_ns = node->topic ? node->topic->created_ns : node->created_ns;
 }
 
-enum walrus_code names_lookup(struct walrus_log *log, const char *name, struct walrus_node *out, struct walrus_error *error)
+enum walrus_code names_lookup(struct walrus_log *log, const char *name, struct walrus_node *out,
+                              struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
     pthread_mutex_lock(&log->names.lock);

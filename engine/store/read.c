@@ -18,14 +18,15 @@ enum walrus_code read_damaged(struct walrus_topic *topic, const struct block *bl
                               const char *what, struct walrus_error *error)
 {
     enum walrus_code code =
-        error_set(error, WALRUS_E_DAMAGED, 0, "read of '%s': entry %" PRIu64 " is damaged at %" PRIu64 " of segment %" PRIu64
-                  ": %s", topic->name, sequence, block->segment_offset + place, block->segment->id, what);
+        error_set(error, WALRUS_E_DAMAGED, 0,
+                  "read of '%s': entry %" PRIu64 " is damaged at %" PRIu64 " of segment %" PRIu64 ": %s", topic->name,
+                  sequence, block->segment_offset + place, block->segment->id, what);
     error_place(error, block->segment->id, block->segment_offset + place, sequence);
     return code;
 }
 
-enum walrus_code read_failed(struct walrus_topic *topic, const struct block *block, uint64_t place, uint64_t sequence, int rc,
-                             struct walrus_error *error)
+enum walrus_code read_failed(struct walrus_topic *topic, const struct block *block, uint64_t place, uint64_t sequence,
+                             int rc, struct walrus_error *error)
 {
     enum walrus_code code = error_system(error, rc, "read of '%s': at %" PRIu64 " of segment %" PRIu64, topic->name,
                                          block->segment_offset + place, block->segment->id);
@@ -70,8 +71,9 @@ enum walrus_code read_locate(struct walrus_topic *topic, const struct walrus_pos
                              struct walrus_error *error)
 {
     if (!topic_find_block(topic, position->sequence, &at->block, &at->block_end)) {
-        enum walrus_code code = error_set(error, WALRUS_E_DAMAGED, 0, "read of '%s': the block of entry %" PRIu64 " is missing",
-                                          topic->name, position->sequence);
+        enum walrus_code code =
+            error_set(error, WALRUS_E_DAMAGED, 0, "read of '%s': the block of entry %" PRIu64 " is missing",
+                      topic->name, position->sequence);
         error_place(error, WALRUS_NOWHERE, WALRUS_NOWHERE, position->sequence);
         return code;
     }
@@ -98,7 +100,7 @@ struct reading {
     struct entry_place at;
     uint64_t sequence; /* of the next entry */
     uint64_t offset;
-    bool full;         /* the limits allow no more */
+    bool full; /* the limits allow no more */
 };
 
 static uint64_t chunk_bytes(const struct reading *reading, uint64_t at_least)
@@ -191,8 +193,8 @@ static enum walrus_code read_chunk(struct reading *reading, struct walrus_error 
         if (size < RECORD_HEADER_BYTES || size < at_least) {
             reading->full = reading->entries->count > 0;
             return reading->full ? WALRUS_OK
-                                 : read_damaged(reading->topic, block, place, reading->sequence, "its block ends before it",
-                                                error);
+                                 : read_damaged(reading->topic, block, place, reading->sequence,
+                                                "its block ends before it", error);
         }
         if (!entries_reserve(reading->entries, size))
             return error_set(error, WALRUS_E_NO_MEMORY, 0, "read of '%s': out of memory", reading->topic->name);
@@ -215,7 +217,10 @@ enum walrus_code topic_read_entries(struct walrus_topic *topic, struct walrus_po
                                     const struct walrus_read_limits *limits, struct walrus_entries *entries,
                                     struct walrus_error *error)
 {
-    struct reading reading = {.topic = topic, .limits = limits, .entries = entries, .sequence = position->sequence,
+    struct reading reading = {.topic = topic,
+                              .limits = limits,
+                              .entries = entries,
+                              .sequence = position->sequence,
                               .offset = position->offset};
     topic_view(topic, &reading.view);
     if (position->sequence < reading.view.first_sequence || position->sequence > reading.view.end_sequence)

@@ -29,8 +29,8 @@ enum walrus_code read_locate(struct walrus_topic *topic, const struct walrus_pos
 /* Fills the error for a damaged or unreadable entry. */
 enum walrus_code read_damaged(struct walrus_topic *topic, const struct block *block, uint64_t place, uint64_t sequence,
                               const char *what, struct walrus_error *error);
-enum walrus_code read_failed(struct walrus_topic *topic, const struct block *block, uint64_t place, uint64_t sequence, int rc,
-                             struct walrus_error *error);
+enum walrus_code read_failed(struct walrus_topic *topic, const struct block *block, uint64_t place, uint64_t sequence,
+                             int rc, struct walrus_error *error);
 
 /* walrus_read_entries(), arguments checked. */
 enum walrus_code topic_read_entries(struct walrus_topic *topic, struct walrus_position *position,
@@ -38,14 +38,15 @@ enum walrus_code topic_read_entries(struct walrus_topic *topic, struct walrus_po
                                     struct walrus_error *error);
 
 /* walrus_read_stream() */
-enum walrus_code topic_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset, void *buffer,
-                                   size_t size, size_t *got, struct walrus_error *error);
+enum walrus_code topic_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset,
+                                   void *buffer, size_t size, size_t *got, struct walrus_error *error);
 
-/* While entries are collected, items[].data are offsets in the buffer, which may move; entries_settle() makes them pointers. */
+/* While entries are collected, items[].data are offsets in the buffer, which may move; entries_settle() makes them
+ * pointers. */
 void entries_reset(struct walrus_entries *entries);
 bool entries_reserve(struct walrus_entries *entries, size_t more_bytes);
-bool entries_add(struct walrus_entries *entries, size_t buffer_offset, size_t length, uint64_t sequence, uint64_t offset,
-                 uint64_t time_ns);
+bool entries_add(struct walrus_entries *entries, size_t buffer_offset, size_t length, uint64_t sequence,
+                 uint64_t offset, uint64_t time_ns);
 bool entries_add_copy(struct walrus_entries *entries, const struct walrus_entry *entry);
 void entries_settle(struct walrus_entries *entries);
 

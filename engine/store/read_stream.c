@@ -1,8 +1,9 @@
 /*
  * read_stream.c - the stream of a topic as bytes: what a file system shows.
  *
- * Records are read in chunks, verified, and their payloads copied out, each followed by the delimiter. An entry larger than a
- * chunk is verified once, in a pass of its own, before its first byte is handed out; then its bytes go straight to the caller.
+ * Records are read in chunks, verified, and their payloads copied out, each followed by the delimiter. An entry larger
+ * than a chunk is verified once, in a pass of its own, before its first byte is handed out; then its bytes go straight
+ * to the caller.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -60,7 +61,8 @@ static enum walrus_code deliver_large(struct streaming *streaming, const struct 
     uint64_t place = streaming->at.place;
     if (streaming->position->hint_verified != sequence + 1) {
         struct block_scan scan;
-        block_scan_init(&scan, block->segment->file, block->segment_offset, block->bytes, block->seed, streaming->chunk);
+        block_scan_init(&scan, block->segment->file, block->segment_offset, block->bytes, block->seed,
+                        streaming->chunk);
         int rc = block_scan_payload(&scan, place, header);
         if (rc < 0)
             return read_failed(topic, block, place, sequence, rc, error);
@@ -113,8 +115,8 @@ static enum walrus_code stream_chunk(struct streaming *streaming, struct walrus_
             continue;
         }
         if (block->first_sequence + header.index != position->sequence)
-            return read_damaged(topic, block, streaming->at.place, position->sequence, "another entry stands in its place",
-                                error);
+            return read_damaged(topic, block, streaming->at.place, position->sequence,
+                                "another entry stands in its place", error);
         uint64_t start = block->first_offset + header.stream_offset;
         uint64_t entry_end = start + header.payload_bytes + topic->delimiter_bytes;
         if (total > size - at) {
@@ -148,7 +150,8 @@ static enum walrus_code find_start(struct streaming *streaming, struct walrus_er
     struct walrus_position *position = streaming->position;
     bool near = position->hint_place != 0 && position->hint_offset == streaming->offset &&
                 position->hint_sequence == position->sequence;
-    if (!near || position->sequence < streaming->view.first_sequence || position->sequence >= streaming->view.end_sequence) {
+    if (!near || position->sequence < streaming->view.first_sequence ||
+        position->sequence >= streaming->view.end_sequence) {
         enum walrus_code code = topic_seek_offset(streaming->topic, streaming->offset, position, error);
         if (code != WALRUS_OK)
             return code;
@@ -156,15 +159,15 @@ static enum walrus_code find_start(struct streaming *streaming, struct walrus_er
     return read_locate(streaming->topic, position, &streaming->at, error);
 }
 
-enum walrus_code topic_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset, void *buffer,
-                                   size_t size, size_t *got, struct walrus_error *error)
+enum walrus_code topic_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset,
+                                   void *buffer, size_t size, size_t *got, struct walrus_error *error)
 {
-    struct streaming streaming = {
-        .topic = topic, .position = position, .offset = offset, .out = buffer, .left = size};
+    struct streaming streaming = {.topic = topic, .position = position, .offset = offset, .out = buffer, .left = size};
     topic_view(topic, &streaming.view);
     if (offset < streaming.view.first_offset)
-        return error_set(error, WALRUS_E_RANGE, 0, "read of '%s': offset %" PRIu64 " is before the first retained, %" PRIu64,
-                         topic->name, offset, streaming.view.first_offset);
+        return error_set(error, WALRUS_E_RANGE, 0,
+                         "read of '%s': offset %" PRIu64 " is before the first retained, %" PRIu64, topic->name, offset,
+                         streaming.view.first_offset);
     streaming.left = (size_t)min_u64(size, offset < streaming.view.end_offset ? streaming.view.end_offset - offset : 0);
     if (streaming.left == 0) {
         *got = 0;

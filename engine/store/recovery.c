@@ -141,8 +141,8 @@ static enum walrus_code make_namespaces(struct recovery *recovery, struct walrus
             continue;
         struct walrus_attributes attributes = {node->record.mode, node->record.uid, node->record.gid};
         bool added;
-        enum walrus_code code = topic_table_insert_namespace(&recovery->log->names, node->record.name, node->id, &attributes,
-                                                             node->record.time_ns, &added, error);
+        enum walrus_code code = topic_table_insert_namespace(&recovery->log->names, node->record.name, node->id,
+                                                             &attributes, node->record.time_ns, &added, error);
         if (code != WALRUS_OK)
             return code;
     }
@@ -169,8 +169,8 @@ static enum walrus_code make_topic(struct recovery *recovery, struct found_node 
         node->topic = NULL;
         topic_release(topic); /* not marked deleted: its blocks stay where they are */
         if (code == WALRUS_OK)
-            recovery_note(recovery, &log->findings.damages, "two topics are named '%s'; number %" PRIu64 " is left aside",
-                          node->record.name, node->id);
+            recovery_note(recovery, &log->findings.damages,
+                          "two topics are named '%s'; number %" PRIu64 " is left aside", node->record.name, node->id);
     }
     return code;
 }
@@ -199,8 +199,10 @@ static enum walrus_code make_topics(struct recovery *recovery, struct walrus_err
         if (!node->is_topic || node->record.name[0] == '\0')
             continue;
         if (!node->has_created) {
-            /* The blocks survived a crash that the catalogue's record did not: the topic is there, so it keeps its name. */
-            recovery_note(recovery, &recovery->log->findings.adopted, "topic '%s' was found by its blocks", node->record.name);
+            /* The blocks survived a crash that the catalogue's record did not: the topic is there, so it keeps its
+             * name. */
+            recovery_note(recovery, &recovery->log->findings.adopted, "topic '%s' was found by its blocks",
+                          node->record.name);
             recovery->log->names.has_unrecorded = true;
         }
         code = make_topic(recovery, node, error);
@@ -222,8 +224,8 @@ static bool take_cursor(uint64_t slot, const struct cursor_record *record, void 
         /* A cursor never passes what is durable: entries that were safe are gone. */
         node->topic->damages++;
         recovery_note(recovery, &recovery->log->findings.damages,
-                      "'%s': its cursor stands at %" PRIu64 ", behind its end at %" PRIu64, node->topic->name, record->sequence,
-                      node->topic->next_sequence);
+                      "'%s': its cursor stands at %" PRIu64 ", behind its end at %" PRIu64, node->topic->name,
+                      record->sequence, node->topic->next_sequence);
     }
     return cursor_restore(node->topic, slot, record->generation, record->sequence, NULL) == WALRUS_OK;
 }
@@ -237,7 +239,8 @@ static enum walrus_code emit_names(struct catalog *into, void *context, struct w
     return code == WALRUS_OK ? log_emit_files(recovery->log, into, error) : code;
 }
 
-/* Whether dead records outweigh the living so far that a rewrite pays, or names have to be written that the file lacks. */
+/* Whether dead records outweigh the living so far that a rewrite pays, or names have to be written that the file lacks.
+ */
 static bool should_rewrite(const struct recovery *recovery)
 {
     if (recovery->dead_blocks_left)
@@ -252,8 +255,8 @@ static enum walrus_code open_files(struct recovery *recovery, struct walrus_erro
 {
     struct walrus_log *log = recovery->log;
     struct catalog_contents contents;
-    enum walrus_code code = catalog_open(&log->catalog, log->io, &log->syncs, &log->sync_failures, recovery_take_record, recovery,
-                                         &contents, error);
+    enum walrus_code code = catalog_open(&log->catalog, log->io, &log->syncs, &log->sync_failures, recovery_take_record,
+                                         recovery, &contents, error);
     if (code != WALRUS_OK)
         return code;
     log->log_id = log->catalog.log_id;
@@ -264,7 +267,8 @@ static enum walrus_code open_files(struct recovery *recovery, struct walrus_erro
     log_keep_record(log);
     code = recovery_find_blocks(recovery, error);
     for (size_t i = 0; code == WALRUS_OK && i < recovery->missing_segment_count; i++)
-        recovery_note(recovery, &log->findings.damages, "segment file %016" PRIx64 " is missing", recovery->missing_segments[i]);
+        recovery_note(recovery, &log->findings.damages, "segment file %016" PRIx64 " is missing",
+                      recovery->missing_segments[i]);
     return code;
 }
 

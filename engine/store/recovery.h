@@ -43,10 +43,10 @@ struct found_node {
     bool is_topic;
     bool in_catalog;
     bool deleted;
-    bool has_created; /* its record of creation was seen */
+    bool has_created;             /* its record of creation was seen */
     struct catalog_record record; /* name, attributes, settings */
-    struct found_block *blocks; /* owned */
-    size_t block_count; /* superseded ones apart, once they are known */
+    struct found_block *blocks;   /* owned */
+    size_t block_count;           /* superseded ones apart, once they are known */
     size_t block_capacity;
     struct walrus_topic *topic; /* once made */
 };
@@ -67,7 +67,7 @@ struct recovery {
     uint64_t record_count;
     uint64_t dead_records;
     uint64_t highest_id;
-    bool dead_blocks_left; /* a deleted topic's block could not be cleared: its deletion must stay on record */
+    bool dead_blocks_left;      /* a deleted topic's block could not be cleared: its deletion must stay on record */
     uint64_t *missing_segments; /* on record, not seen yet */
     size_t missing_segment_count;
     bool cursors_on_record;
@@ -95,10 +95,10 @@ enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *no
 
 /* Where a topic ends, for inspection: its blocks are put in order, superseded ones last, *live_count without them. */
 struct topic_end {
-    uint64_t sequence;       /* entries from here on are not part of the topic */
-    uint64_t block_index;    /* where its last record ends: gaps before are damage, what follows is torn */
+    uint64_t sequence;    /* entries from here on are not part of the topic */
+    uint64_t block_index; /* where its last record ends: gaps before are damage, what follows is torn */
     uint64_t place;
-    bool batch_uncommitted;  /* they are those of a batch without its mark */
+    bool batch_uncommitted; /* they are those of a batch without its mark */
 };
 enum walrus_code recovery_find_end(struct recovery *recovery, struct found_node *node, size_t *live_count,
                                    struct topic_end *end, struct walrus_error *error);
@@ -110,6 +110,7 @@ struct found_node *recovery_node(struct recovery *recovery, uint64_t id);
 void recovery_fini(struct recovery *recovery);
 
 /* Counts a finding; the first one's words are kept. */
-__attribute__((format(printf, 3, 4))) void recovery_note(struct recovery *recovery, uint64_t *counter, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void recovery_note(struct recovery *recovery, uint64_t *counter,
+                                                         const char *format, ...);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * recovery_blocks.c - finding the blocks of a log by walking its segment files.
  *
- * A block's header says how long the block is, so the next one stands behind it. Where no valid header stands, the walk goes on
- * by the alignment: a header that was lost or damaged hides its own block only. Holes are stepped over.
+ * A block's header says how long the block is, so the next one stands behind it. Where no valid header stands, the walk
+ * goes on by the alignment: a header that was lost or damaged hides its own block only. Holes are stepped over.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -46,7 +46,8 @@ static void collect(const char *name, void *context)
 /* Remembers damage that belongs to no topic. */
 static void note_bad_place(struct recovery *recovery, const struct segment *segment, uint64_t at, const char *what)
 {
-    recovery_note(recovery, &recovery->log->findings.damages, "%s at %" PRIu64 " of segment %" PRIu64, what, at, segment->id);
+    recovery_note(recovery, &recovery->log->findings.damages, "%s at %" PRIu64 " of segment %" PRIu64, what, at,
+                  segment->id);
     if (recovery->bad_place_count == BAD_PLACES_MAX)
         return;
     struct bad_place *grown = realloc(recovery->bad_places, (recovery->bad_place_count + 1) * sizeof(*grown));
@@ -105,11 +106,12 @@ static enum walrus_code add_block(struct recovery *recovery, struct segment *seg
 static bool belongs(const struct recovery *recovery, const struct segment *segment, uint64_t at,
                     const struct block_header *header)
 {
-    return header->log_id == recovery->log->log_id && header->segment_id == segment->id && header->segment_offset == at &&
-           name_check(header->name) == NAME_OK;
+    return header->log_id == recovery->log->log_id && header->segment_id == segment->id &&
+           header->segment_offset == at && name_check(header->name) == NAME_OK;
 }
 
-static enum walrus_code walk(struct recovery *recovery, struct segment *segment, uint64_t size, struct walrus_error *error)
+static enum walrus_code walk(struct recovery *recovery, struct segment *segment, uint64_t size,
+                             struct walrus_error *error)
 {
     struct io_file *file = segment->file;
     uint8_t bytes[BLOCK_HEADER_MAX];
@@ -125,8 +127,8 @@ static enum walrus_code walk(struct recovery *recovery, struct segment *segment,
         if ((valid || mended) && belongs(recovery, segment, at, &header)) {
             if (mended)
                 recovery_note(recovery, &recovery->log->findings.damages,
-                              "'%s': one bit of a block header was wrong at %" PRIu64 " of segment %" PRIu64, header.name, at,
-                              segment->id);
+                              "'%s': one bit of a block header was wrong at %" PRIu64 " of segment %" PRIu64,
+                              header.name, at, segment->id);
             enum walrus_code code = add_block(recovery, segment, &header, mended, error);
             if (code != WALRUS_OK)
                 return code;
@@ -148,8 +150,8 @@ static enum walrus_code walk(struct recovery *recovery, struct segment *segment,
             return error_system(error, rc, "seek in segment %" PRIu64, segment->id);
         at = data / BLOCK_ALIGNMENT * BLOCK_ALIGNMENT;
     }
-    /* A damaged block header may stand before entries worth keeping: nothing is ever put over them. Mere leftovers of a crash
-     * (zeros where the header was lost) are cleared when the space is wanted. */
+    /* A damaged block header may stand before entries worth keeping: nothing is ever put over them. Mere leftovers of a
+     * crash (zeros where the header was lost) are cleared when the space is wanted. */
     segment->closed = unknown_at != 0;
     segment->unclean_end = size > segment->used_end;
     segment->reserved_end = segment->used_end;

@@ -10,7 +10,8 @@
  *   - it does not, and certainly no byte is missing, only wrong: damage as well.
  * A batch at the end without its commit mark is dropped whole.
  *
- * What is dropped stays on disk: the next append begins a new block, which supersedes everything from its first sequence on.
+ * What is dropped stays on disk: the next append begins a new block, which supersedes everything from its first
+ * sequence on.
  */
 #include "store/recovery.h"
 
@@ -38,16 +39,16 @@ struct walk {
     struct recovery *recovery;
     struct found_node *node;
     struct walrus_topic *topic;
-    struct block_scan scan;  /* of the block `at` is in */
+    struct block_scan scan; /* of the block `at` is in */
     struct end at;
-    bool in_batch;           /* entries since batch_begin wait for their mark */
+    bool in_batch; /* entries since batch_begin wait for their mark */
     struct end batch_begin;
     uint32_t batch_headers_crc;
     bool batch_damaged;
     uint64_t last_ns;
     uint64_t newest_durable; /* durable horizon that the newest block noted */
     bool horizon_known;
-    uint64_t horizon;        /* below it everything was durable, by what later records say */
+    uint64_t horizon; /* below it everything was durable, by what later records say */
     uint64_t damages;
 };
 
@@ -78,8 +79,8 @@ static uint64_t limit_of(const struct walk *walk)
 static enum walrus_code read_error(const struct walk *walk, int rc, struct walrus_error *error)
 {
     const struct found_block *block = block_of(walk, walk->at.block);
-    enum walrus_code code = error_system(error, rc, "recover '%s': read segment %" PRIu64 " at %" PRIu64, walk->topic->name,
-                                         block->segment->id, block->segment_offset + walk->at.place);
+    enum walrus_code code = error_system(error, rc, "recover '%s': read segment %" PRIu64 " at %" PRIu64,
+                                         walk->topic->name, block->segment->id, block->segment_offset + walk->at.place);
     error_place(error, block->segment->id, block->segment_offset + walk->at.place, walk->at.sequence);
     return code;
 }
@@ -99,8 +100,8 @@ static int living_first(const void *a, const void *b)
 }
 
 /*
- * Puts the blocks in order. One that begins at or behind the start of a later one was given up: what failed into it was never
- * acknowledged. Such blocks come last, and node->block_count leaves them out. Returns how many they are.
+ * Puts the blocks in order. One that begins at or behind the start of a later one was given up: what failed into it was
+ * never acknowledged. Such blocks come last, and node->block_count leaves them out. Returns how many they are.
  */
 static size_t set_superseded_aside(struct found_node *node)
 {
@@ -146,9 +147,9 @@ static void begin_or_extend_batch(struct walk *walk, uint32_t header_crc)
 }
 
 /*
- * Whether the mark at the current place commits the entries that wait for one. Exactly these, normally. The batch may have begun
- * before the walk did (then its beginning is durable, so all of it was written), or entries may wait since an earlier batch
- * whose mark is damaged (that one was complete, or this one would not follow).
+ * Whether the mark at the current place commits the entries that wait for one. Exactly these, normally. The batch may
+ * have begun before the walk did (then its beginning is durable, so all of it was written), or entries may wait since
+ * an earlier batch whose mark is damaged (that one was complete, or this one would not follow).
  */
 static int mark_holds(struct walk *walk, bool *holds)
 {
@@ -197,7 +198,8 @@ static int take_record(struct walk *walk, const struct record_header *header)
     return 0;
 }
 
-/* 1: a whole valid record of this walk stands at the current place; 0: not. *claimed: the payload bytes that a valid header tells. */
+/* 1: a whole valid record of this walk stands at the current place; 0: not. *claimed: the payload bytes that a valid
+ * header tells. */
 static int valid_here(struct walk *walk, struct record_header *header, uint64_t *claimed)
 {
     *claimed = 0;
@@ -252,8 +254,8 @@ static void note_damage(struct walk *walk)
 }
 
 /*
- * No valid record stands at the current place. 1: the walk goes on (from a later place, now current); 0: the topic ends here;
- * below 0: negated errno.
+ * No valid record stands at the current place. 1: the walk goes on (from a later place, now current); 0: the topic ends
+ * here; below 0: negated errno.
  */
 static int meet_gap(struct walk *walk, uint64_t claimed)
 {
@@ -269,7 +271,8 @@ static int meet_gap(struct walk *walk, uint64_t claimed)
     if (rc < 0)
         return rc;
     if (walk->at.sequence == limit) {
-        /* The block that the next one follows is gone. It may have superseded what stands here, which then never counted. */
+        /* The block that the next one follows is gone. It may have superseded what stands here, which then never
+         * counted. */
         if (walk->horizon <= (walk->in_batch ? walk->batch_begin.sequence : walk->at.sequence))
             return 0;
         note_damage(walk);
@@ -305,8 +308,8 @@ static int meet_gap(struct walk *walk, uint64_t claimed)
 }
 
 /*
- * The topic's first entries are in no block. If nothing says that they were durable, a power cut took the first block's header: the
- * topic is the prefix before them, which is empty. Else they are missing, and the rest is kept.
+ * The topic's first entries are in no block. If nothing says that they were durable, a power cut took the first block's
+ * header: the topic is the prefix before them, which is empty. Else they are missing, and the rest is kept.
  */
 static enum walrus_code meet_missing_start(struct walk *walk, bool *empty, struct walrus_error *error)
 {
@@ -320,8 +323,9 @@ static enum walrus_code meet_missing_start(struct walk *walk, bool *empty, struc
         return WALRUS_OK;
     }
     walk->damages++;
-    recovery_note(walk->recovery, &walk->recovery->log->findings.damages, "'%s': the blocks of entries 0 to %" PRIu64 " are missing",
-                  walk->topic->name, block_of(walk, 0)->first_sequence - 1);
+    recovery_note(walk->recovery, &walk->recovery->log->findings.damages,
+                  "'%s': the blocks of entries 0 to %" PRIu64 " are missing", walk->topic->name,
+                  block_of(walk, 0)->first_sequence - 1);
     return WALRUS_OK;
 }
 
@@ -416,7 +420,7 @@ enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *no
     size_t aside = set_superseded_aside(node);
     for (size_t i = node->block_count; i < node->block_count + aside; i++)
         (void)segment_set_release(&recovery->log->segments, node->blocks[i].segment, node->blocks[i].segment_offset,
-                            node->blocks[i].bytes);
+                                  node->blocks[i].bytes);
 
     struct walk walk = {.recovery = recovery, .node = node, .topic = topic, .last_ns = topic->created_ns};
     bool empty;

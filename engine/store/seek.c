@@ -21,7 +21,8 @@ static bool is_behind(const struct block *block, const struct record_header *hea
     return block->first_sequence + header->index > target->value;
 }
 
-/* Sets the position to the entry found. 0, -ENOENT when the block has none, or a negated errno. Damage is passed over. */
+/* Sets the position to the entry found. 0, -ENOENT when the block has none, or a negated errno. Damage is passed over.
+ */
 static int walk_block(struct walrus_topic *topic, struct block *block, const struct target *target,
                       struct walrus_position *position)
 {
@@ -59,8 +60,8 @@ static int walk_block(struct walrus_topic *topic, struct block *block, const str
 static enum walrus_code out_of_range(struct walrus_topic *topic, const char *what, uint64_t value, uint64_t first,
                                      uint64_t end, struct walrus_error *error)
 {
-    return error_set(error, WALRUS_E_RANGE, 0, "seek in '%s': %s %" PRIu64 " is outside %" PRIu64 "..%" PRIu64, topic->name,
-                     what, value, first, end);
+    return error_set(error, WALRUS_E_RANGE, 0, "seek in '%s': %s %" PRIu64 " is outside %" PRIu64 "..%" PRIu64,
+                     topic->name, what, value, first, end);
 }
 
 enum walrus_code topic_seek_sequence(struct walrus_topic *topic, uint64_t sequence, struct walrus_position *position,
@@ -107,7 +108,8 @@ enum walrus_code topic_seek_offset(struct walrus_topic *topic, uint64_t offset, 
         rc = walk_block(topic, block, &(struct target){.by_offset = true, .value = offset}, &found);
     if (rc == -ENOENT) {
         enum walrus_code code =
-            error_set(error, WALRUS_E_DAMAGED, 0, "seek in '%s': the entry at offset %" PRIu64 " is damaged", topic->name, offset);
+            error_set(error, WALRUS_E_DAMAGED, 0, "seek in '%s': the entry at offset %" PRIu64 " is damaged",
+                      topic->name, offset);
         return code;
     }
     if (rc < 0)
@@ -116,8 +118,8 @@ enum walrus_code topic_seek_offset(struct walrus_topic *topic, uint64_t offset, 
     return WALRUS_OK;
 }
 
-enum walrus_code topic_skip_damage(struct walrus_topic *topic, struct walrus_position *position, uint64_t *skipped_entries,
-                                   struct walrus_error *error)
+enum walrus_code topic_skip_damage(struct walrus_topic *topic, struct walrus_position *position,
+                                   uint64_t *skipped_entries, struct walrus_error *error)
 {
     struct topic_view view;
     struct entry_place at;

@@ -125,7 +125,8 @@ static enum walrus_code create_locked(struct segment_set *set, struct segment **
     return WALRUS_OK;
 }
 
-/* What a crash left beyond the last block (data whose block header was lost) must not shine through the blocks to come. */
+/* What a crash left beyond the last block (data whose block header was lost) must not shine through the blocks to come.
+ */
 static int clear_end_locked(struct segment *segment)
 {
     uint64_t size = 0;

@@ -31,9 +31,9 @@ struct segment {
     uint64_t used_end;     /* blocks fill the file up to here */
     uint64_t reserved_end; /* disk space is reserved up to here */
     uint64_t live_blocks;
-    bool closed;           /* takes no more blocks */
-    bool unclean_end;      /* found at open: whatever lies beyond used_end is to be cleared before it is used */
-    bool removed;          /* name gone; the struct stays until the log closes, since syncs may still point to it */
+    bool closed;      /* takes no more blocks */
+    bool unclean_end; /* found at open: whatever lies beyond used_end is to be cleared before it is used */
+    bool removed;     /* name gone; the struct stays until the log closes, since syncs may still point to it */
 };
 
 /* Keeps the record of which files there are. Called with the set's lock held. */
@@ -77,8 +77,8 @@ struct segment *segment_set_adopt(struct segment_set *set, uint64_t id, struct i
 enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, uint64_t bytes, struct segment **segment,
                                       uint64_t *segment_offset, struct walrus_error *error);
 
-/* Gives a block's space back; removes the file when it was the last block of a full one. False when the block could not be
- * cleared: the next open tries again. Nobody may read or write the block any more. */
+/* Gives a block's space back; removes the file when it was the last block of a full one. False when the block could not
+ * be cleared: the next open tries again. Nobody may read or write the block any more. */
 bool segment_set_release(struct segment_set *set, struct segment *segment, uint64_t segment_offset, uint64_t bytes);
 
 /* Makes durable all that was written to any segment before the call. */

@@ -43,8 +43,8 @@ static enum walrus_code sync_names(struct walrus_topic *topic, struct walrus_err
     return error_system(error, rc, "sync of '%s': catalogue", topic->name);
 }
 
-enum walrus_code topic_make_durable(struct walrus_topic *topic, uint64_t sequence, struct segment *segment, uint64_t ticket,
-                                    struct walrus_error *error)
+enum walrus_code topic_make_durable(struct walrus_topic *topic, uint64_t sequence, struct segment *segment,
+                                    uint64_t ticket, struct walrus_error *error)
 {
     struct dirty_segment on_stack[DIRTY_ON_STACK];
     struct dirty_segment *dirty = on_stack;
@@ -89,7 +89,8 @@ enum walrus_code topic_make_durable(struct walrus_topic *topic, uint64_t sequenc
 
 enum walrus_code topic_sync_all(struct walrus_topic *topic, struct walrus_error *error)
 {
-    /* A batch under way holds the append lock: its entries are not before this call, but waiting for it is simple and right. */
+    /* A batch under way holds the append lock: its entries are not before this call, but waiting for it is simple and
+     * right. */
     pthread_mutex_lock(&topic->append_lock);
     uint64_t sequence = topic->next_sequence;
     pthread_mutex_unlock(&topic->append_lock);

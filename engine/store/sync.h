@@ -1,5 +1,6 @@
 /*
- * sync.h - making a topic's entries durable: its name, the segments it wrote before, the one it writes now; in this order.
+ * sync.h - making a topic's entries durable: its name, the segments it wrote before, the one it writes now; in this
+ * order.
  */
 #ifndef WALRUS_STORE_SYNC_H
 #define WALRUS_STORE_SYNC_H
@@ -7,12 +8,12 @@
 #include "store/topic.h"
 
 /*
- * Makes every entry below `sequence` durable. `segment` and `ticket` are the last write that has to be covered (NULL: all
- * that the topic has written), so that a caller does not wait for its successors. On failure the topic refuses appends,
- * and entries that were never acknowledged are blotted out as far as the disk lets us.
+ * Makes every entry below `sequence` durable. `segment` and `ticket` are the last write that has to be covered (NULL:
+ * all that the topic has written), so that a caller does not wait for its successors. On failure the topic refuses
+ * appends, and entries that were never acknowledged are blotted out as far as the disk lets us.
  */
-enum walrus_code topic_make_durable(struct walrus_topic *topic, uint64_t sequence, struct segment *segment, uint64_t ticket,
-                                    struct walrus_error *error);
+enum walrus_code topic_make_durable(struct walrus_topic *topic, uint64_t sequence, struct segment *segment,
+                                    uint64_t ticket, struct walrus_error *error);
 
 /* Everything appended before the call. */
 enum walrus_code topic_sync_all(struct walrus_topic *topic, struct walrus_error *error);

@@ -17,9 +17,9 @@
 
 struct sync_point {
     struct io_file *file;
-    _Atomic uint64_t written; /* ticket of the newest write */
-    _Atomic uint64_t synced;  /* writes up to this ticket are durable */
-    _Atomic int failed;       /* negated errno of the sync that failed, or 0 */
+    _Atomic uint64_t written;     /* ticket of the newest write */
+    _Atomic uint64_t synced;      /* writes up to this ticket are durable */
+    _Atomic int failed;           /* negated errno of the sync that failed, or 0 */
     _Atomic uint64_t *sync_count; /* statistics of the log */
     _Atomic uint64_t *failure_count;
     pthread_mutex_t lock;

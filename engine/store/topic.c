@@ -113,8 +113,9 @@ static const struct block *block_before(const struct walrus_topic *topic, uint64
     return i > 0 ? topic->blocks[i - 1] : NULL;
 }
 
-enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want, const struct block *previous,
-                                    uint64_t sequence, uint64_t offset, struct block **block, struct walrus_error *error)
+enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want,
+                                    const struct block *previous, uint64_t sequence, uint64_t offset,
+                                    struct block **block, struct walrus_error *error)
 {
     struct walrus_log *log = topic->log;
     size_t name_bytes = strlen(topic->name);
@@ -216,7 +217,8 @@ static void publish_locked(struct walrus_topic *topic, const struct topic_end_of
 }
 
 enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *segment,
-                                  const struct topic_end_of_stream *visible, uint64_t *ticket, struct walrus_error *error)
+                                  const struct topic_end_of_stream *visible, uint64_t *ticket,
+                                  struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
     *ticket = sync_point_note_write(&segment->sync);

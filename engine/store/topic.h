@@ -25,8 +25,8 @@ struct block {
     uint64_t index;
     uint64_t first_sequence;
     uint64_t first_offset;
-    uint32_t first_place; /* of the first record, from the start of the block */
-    uint32_t seed;        /* of the record headers' checksums */
+    uint32_t first_place;       /* of the first record, from the start of the block */
+    uint32_t seed;              /* of the record headers' checksums */
     _Atomic uint64_t end_place; /* no visible record ends behind this place */
 };
 
@@ -36,7 +36,8 @@ struct dirty_segment {
     uint64_t ticket;
 };
 
-/* A sample of "up to this entry the segment's ticket was that": tells the durable horizon when nobody waits for syncs. */
+/* A sample of "up to this entry the segment's ticket was that": tells the durable horizon when nobody waits for syncs.
+ */
 struct durable_probe {
     struct segment *segment; /* NULL: none */
     uint64_t ticket;
@@ -50,13 +51,13 @@ struct walrus_topic {
     uint64_t created_ns;
     uint64_t recovered_sequence; /* next_sequence when the log was opened */
     enum walrus_framing framing;
-    uint32_t delimiter_bytes;    /* 0 or 1 */
+    uint32_t delimiter_bytes; /* 0 or 1 */
     char delimiter;
 
-    _Atomic uint32_t references; /* handles and the table's own */
-    _Atomic bool deleted;        /* name gone */
+    _Atomic uint32_t references;     /* handles and the table's own */
+    _Atomic bool deleted;            /* name gone */
     _Atomic uint64_t catalog_ticket; /* of the newest catalogue record about the topic */
-    _Atomic bool refuses;        /* after a failed sync: no appends until the log is opened anew */
+    _Atomic bool refuses;            /* after a failed sync: no appends until the log is opened anew */
 
     /* names lock of the log */
     struct walrus_attributes attributes;
@@ -65,26 +66,26 @@ struct walrus_topic {
 
     pthread_mutex_t append_lock;
     /* append_lock */
-    struct block *tail;      /* where the next record goes; NULL: a new block first */
+    struct block *tail; /* where the next record goes; NULL: a new block first */
     uint64_t tail_place;
     uint64_t next_sequence;
     uint64_t next_offset;
     uint64_t next_block_index;
     struct durable_probe probe;
-    bool appended;           /* since open: a durable mark at close is worth its write */
+    bool appended; /* since open: a durable mark at close is worth its write */
 
     pthread_mutex_t lock;
     /* lock; never held over I/O */
-    struct block **blocks;   /* by growing first_sequence */
+    struct block **blocks; /* by growing first_sequence */
     size_t block_count;
     size_t block_capacity;
     uint64_t first_sequence;
     uint64_t first_offset;
     uint64_t visible_sequence; /* readers see entries below */
     uint64_t visible_offset;
-    uint64_t visible_ns;       /* time of the last of them */
+    uint64_t visible_ns;               /* time of the last of them */
     _Atomic uint64_t durable_sequence; /* changed under the lock, read anywhere; entries below survive power loss */
-    struct dirty_segment *dirty; /* by growing age of the segment in this topic */
+    struct dirty_segment *dirty;       /* by growing age of the segment in this topic */
     size_t dirty_count;
     size_t dirty_capacity;
     uint64_t damages;
@@ -103,11 +104,12 @@ struct walrus_sync_policy topic_sync_policy(const struct walrus_topic *topic);
 
 /*
  * Makes a block (space, zeros if the topic syncs each append, header) for entries from `sequence` on, with room for a
- * record of `need` bytes and, within reason, for `want`. `previous` is the block it follows if that is not in the topic yet
- * (NULL: the last one in the topic that is not superseded). The block is not in the topic yet. Needs append_lock.
+ * record of `need` bytes and, within reason, for `want`. `previous` is the block it follows if that is not in the topic
+ * yet (NULL: the last one in the topic that is not superseded). The block is not in the topic yet. Needs append_lock.
  */
-enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want, const struct block *previous,
-                                    uint64_t sequence, uint64_t offset, struct block **block, struct walrus_error *error);
+enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want,
+                                    const struct block *previous, uint64_t sequence, uint64_t offset,
+                                    struct block **block, struct walrus_error *error);
 
 /* Puts a block at the end of the list; blocks that it supersedes (nothing visible in them) leave it and are freed. */
 enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *block, struct walrus_error *error);
@@ -123,16 +125,18 @@ struct topic_end_of_stream {
 };
 
 /*
- * Notes that entries of the topic were written to `segment`; *ticket is what to wait for. With `visible`, readers see them
- * from now on. Needs append_lock.
+ * Notes that entries of the topic were written to `segment`; *ticket is what to wait for. With `visible`, readers see
+ * them from now on. Needs append_lock.
  */
 enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *segment,
-                                  const struct topic_end_of_stream *visible, uint64_t *ticket, struct walrus_error *error);
+                                  const struct topic_end_of_stream *visible, uint64_t *ticket,
+                                  struct walrus_error *error);
 
 /* Lets readers see what is before the end. */
 void topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream *end);
 
-/* The block that holds `sequence`, and the sequence at which the next block goes on (UINT64_MAX: none). False: no such block. */
+/* The block that holds `sequence`, and the sequence at which the next block goes on (UINT64_MAX: none). False: no such
+ * block. */
 bool topic_find_block(struct walrus_topic *topic, uint64_t sequence, struct block **block, uint64_t *block_end);
 /* First sequence of the first block; UINT64_MAX without blocks. */
 uint64_t topic_first_in_blocks(struct walrus_topic *topic);

@@ -128,7 +128,8 @@ static struct table_node *ready_parent(struct topic_table *table, const char *na
     return made;
 }
 
-static enum walrus_code insert(struct topic_table *table, struct table_node *node, bool *added, struct walrus_error *error)
+static enum walrus_code insert(struct topic_table *table, struct table_node *node, bool *added,
+                               struct walrus_error *error)
 {
     if (!node)
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "names: out of memory");
@@ -139,8 +140,9 @@ static enum walrus_code insert(struct topic_table *table, struct table_node *nod
     }
     struct table_node *parent = ready_parent(table, node->name);
     if (!parent || !table_add(table, parent, node)) {
-        enum walrus_code code = parent ? error_set(error, WALRUS_E_NO_MEMORY, 0, "names: out of memory")
-                                       : error_set(error, WALRUS_E_DAMAGED, 0, "name '%s' lies below a topic", node->name);
+        enum walrus_code code = parent
+                                    ? error_set(error, WALRUS_E_NO_MEMORY, 0, "names: out of memory")
+                                    : error_set(error, WALRUS_E_DAMAGED, 0, "name '%s' lies below a topic", node->name);
         free(node);
         return code;
     }
@@ -160,8 +162,8 @@ enum walrus_code topic_table_insert_topic(struct topic_table *table, struct walr
 }
 
 enum walrus_code topic_table_insert_namespace(struct topic_table *table, const char *name, uint64_t id,
-                                              const struct walrus_attributes *attributes, uint64_t created_ns, bool *added,
-                                              struct walrus_error *error)
+                                              const struct walrus_attributes *attributes, uint64_t created_ns,
+                                              bool *added, struct walrus_error *error)
 {
     struct table_node *node = table_node_create(name, NULL);
     if (node) {

@@ -38,8 +38,8 @@ void topic_table_fini(struct topic_table *table);
 enum walrus_code topic_table_insert_topic(struct topic_table *table, struct walrus_topic *topic, bool *added,
                                           struct walrus_error *error);
 enum walrus_code topic_table_insert_namespace(struct topic_table *table, const char *name, uint64_t id,
-                                              const struct walrus_attributes *attributes, uint64_t created_ns, bool *added,
-                                              struct walrus_error *error);
+                                              const struct walrus_attributes *attributes, uint64_t created_ns,
+                                              bool *added, struct walrus_error *error);
 void topic_table_set_root(struct topic_table *table, const struct walrus_attributes *attributes);
 /* Writes a record for every node, parents first. */
 enum walrus_code topic_table_emit(struct topic_table *table, struct catalog *into, struct walrus_error *error);
@@ -52,8 +52,8 @@ enum walrus_code names_delete_topic(struct walrus_log *log, const char *name, st
 enum walrus_code names_create_namespace(struct walrus_log *log, const char *name,
                                         const struct walrus_attributes *attributes, struct walrus_error *error);
 enum walrus_code names_remove_namespace(struct walrus_log *log, const char *name, struct walrus_error *error);
-enum walrus_code names_set_attributes(struct walrus_log *log, const char *name, const struct walrus_attributes *attributes,
-                                      struct walrus_error *error);
+enum walrus_code names_set_attributes(struct walrus_log *log, const char *name,
+                                      const struct walrus_attributes *attributes, struct walrus_error *error);
 enum walrus_code names_lookup(struct walrus_log *log, const char *name, struct walrus_node *node,
                               struct walrus_error *error);
 /* name_space NULL: every topic at any depth, with its whole name. */

@@ -6,7 +6,8 @@
  * cursor. Terms are those of docs/glossary.md; what each acknowledgement means stands in docs/durability.md.
  *
  * Conventions
- *  - Every call returns an enum walrus_code and fills `error` (which may be NULL) on failure. Outputs are untouched then.
+ *  - Every call returns an enum walrus_code and fills `error` (which may be NULL) on failure. Outputs are untouched
+ * then.
  *  - Every call is thread-safe unless its comment says otherwise; objects are freed once, after their last use.
  *  - Lengths, offsets and sizes are bytes; times are nanoseconds since the epoch unless the name says otherwise.
  *  - The library prints nothing, never exits and never aborts on bytes read from disk. It keeps no process-wide state:
@@ -34,10 +35,10 @@ const char *walrus_version(void);
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
 
-#define WALRUS_NAME_COMPONENT_MAX 255u          /* bytes between two slashes of a topic name */
-#define WALRUS_NAME_MAX 1023u                   /* bytes of a whole topic name */
-#define WALRUS_ENTRY_MAX ((uint64_t)1 << 30)    /* payload of one entry */
-#define WALRUS_BATCH_ENTRIES_MAX 2000u          /* default of options.batch_entries_max */
+#define WALRUS_NAME_COMPONENT_MAX 255u       /* bytes between two slashes of a topic name */
+#define WALRUS_NAME_MAX 1023u                /* bytes of a whole topic name */
+#define WALRUS_ENTRY_MAX ((uint64_t)1 << 30) /* payload of one entry */
+#define WALRUS_BATCH_ENTRIES_MAX 2000u       /* default of options.batch_entries_max */
 #define WALRUS_BATCH_BYTES_MAX ((uint64_t)10 << 30)
 
 /* ---- log --------------------------------------------------------------------------------------------------------- */
@@ -50,7 +51,7 @@ enum walrus_sync_mode {
     WALRUS_SYNC_INHERIT = 0, /* per topic only: what the log says */
     WALRUS_SYNC_EACH,        /* an append is durable when it returns; concurrent appends share one sync */
     WALRUS_SYNC_EVERY,       /* an append is in the kernel when it returns, and durable interval_ms later */
-    WALRUS_SYNC_NONE,        /* an append is in the kernel when it returns; nothing is synced but on request and at close */
+    WALRUS_SYNC_NONE, /* an append is in the kernel when it returns; nothing is synced but on request and at close */
 };
 
 struct walrus_sync_policy {
@@ -59,8 +60,9 @@ struct walrus_sync_policy {
 };
 
 enum walrus_consistency_mode {
-    WALRUS_STRICTLY_AT_ONCE = 0, /* the cursor is durable before an entry is handed out: at most once, even after a crash */
-    WALRUS_AT_LEAST_ONCE,        /* the cursor is made durable every `interval_entries` reads and at close */
+    WALRUS_STRICTLY_AT_ONCE =
+        0,                /* the cursor is durable before an entry is handed out: at most once, even after a crash */
+    WALRUS_AT_LEAST_ONCE, /* the cursor is made durable every `interval_entries` reads and at close */
 };
 
 struct walrus_consistency {
@@ -73,15 +75,17 @@ enum walrus_backend {
 };
 
 struct walrus_options {
-    const char *data_dir;     /* made with mode 0700 if missing (its parent must exist) */
-    const char *instance_key; /* NULL or a valid name component: the log lives in data_dir/key. Rejected, never rewritten */
+    const char *data_dir; /* made with mode 0700 if missing (its parent must exist) */
+    const char
+        *instance_key; /* NULL or a valid name component: the log lives in data_dir/key. Rejected, never rewritten */
     struct walrus_sync_policy sync;
     struct walrus_consistency consistency; /* for cursors that are opened without one of their own */
     enum walrus_backend backend;
     bool io_uring_disabled;
-    bool quiet;               /* from WALRUS_QUIET; the library never prints, its callers may look here */
-    bool create;              /* make the log if there is none; else WALRUS_E_NOT_FOUND. Default true */
-    uint32_t lock_wait_ms;    /* how long to retry a held lock (a dying io_uring process keeps one for a moment). Default 1000 */
+    bool quiet;            /* from WALRUS_QUIET; the library never prints, its callers may look here */
+    bool create;           /* make the log if there is none; else WALRUS_E_NOT_FOUND. Default true */
+    uint32_t lock_wait_ms; /* how long to retry a held lock (a dying io_uring process keeps one for a moment). Default
+                              1000 */
     uint32_t batch_entries_max; /* entries in one batch; default WALRUS_BATCH_ENTRIES_MAX */
     uint64_t segment_bytes;   /* a segment file is closed to new blocks at this size; 64 KiB .. 1 TiB, default 1 GiB */
     uint32_t block_bytes_max; /* largest block that growth reaches; power of two, 4 KiB .. 1 GiB, default 4 MiB */
@@ -89,24 +93,27 @@ struct walrus_options {
 
 /*
  * Fills `options` with the defaults and then with what the environment says: WALRUS_DATA_DIR (default "wal_files"),
- * WALRUS_INSTANCE_KEY, WALRUS_QUIET, WALRUS_FSYNC (sync-each | no-fsync | async | <n>ms; default 200ms), WALRUS_BACKEND (fd),
- * WALRUS_DISABLE_IO_URING. The strings point into the environment. WALRUS_E_INVALID when a variable has no meaning.
+ * WALRUS_INSTANCE_KEY, WALRUS_QUIET, WALRUS_FSYNC (sync-each | no-fsync | async | <n>ms; default 200ms), WALRUS_BACKEND
+ * (fd), WALRUS_DISABLE_IO_URING. The strings point into the environment. WALRUS_E_INVALID when a variable has no
+ * meaning.
  */
 enum walrus_code walrus_options_init(struct walrus_options *options, struct walrus_error *error);
 
 /*
- * Parses a sync policy: "each" or "sync-each", "none" or "no-fsync", "async" (every 200 ms), "every:<n>ms", "<n>ms", "<n>s".
- * WALRUS_E_INVALID otherwise.
+ * Parses a sync policy: "each" or "sync-each", "none" or "no-fsync", "async" (every 200 ms), "every:<n>ms", "<n>ms",
+ * "<n>s". WALRUS_E_INVALID otherwise.
  */
-enum walrus_code walrus_sync_policy_parse(const char *text, struct walrus_sync_policy *policy, struct walrus_error *error);
+enum walrus_code walrus_sync_policy_parse(const char *text, struct walrus_sync_policy *policy,
+                                          struct walrus_error *error);
 
 /* Parses a read consistency: "strict" or "strictly-at-once", "at-least-once:<n>". WALRUS_E_INVALID otherwise. */
-enum walrus_code walrus_consistency_parse(const char *text, struct walrus_consistency *consistency, struct walrus_error *error);
+enum walrus_code walrus_consistency_parse(const char *text, struct walrus_consistency *consistency,
+                                          struct walrus_error *error);
 
 /*
  * Opens a log: locks the directory, recovers every topic, makes durable what it exposes. `*log` is owned by the caller
- * and ended by walrus_close(). WALRUS_E_BUSY names the process that holds the log. A damaged entry does not fail the open:
- * it is counted in walrus_log_info() and reported where it is read.
+ * and ended by walrus_close(). WALRUS_E_BUSY names the process that holds the log. A damaged entry does not fail the
+ * open: it is counted in walrus_log_info() and reported where it is read.
  *
  * The log starts one thread (for WALRUS_SYNC_EVERY): open after fork, not before.
  */
@@ -126,15 +133,15 @@ struct walrus_log_info {
     uint64_t namespace_count;
     uint64_t segment_count;
     uint64_t block_count;
-    uint64_t block_bytes;           /* file space that belongs to topics */
+    uint64_t block_bytes; /* file space that belongs to topics */
     struct walrus_sync_policy sync;
     struct walrus_consistency consistency;
-    bool io_uring_active;           /* batches go through io_uring */
-    char io_uring_reason[120];      /* why not, or why not all of them; or empty */
+    bool io_uring_active;      /* batches go through io_uring */
+    char io_uring_reason[120]; /* why not, or why not all of them; or empty */
     /* since open */
     uint64_t appended_entries;
     uint64_t batches;
-    uint64_t syncs;                 /* data syncs issued; less than synced appends where group commit works */
+    uint64_t syncs; /* data syncs issued; less than synced appends where group commit works */
     uint64_t sync_failures;
     uint64_t checkpoints;
     /* what recovery met at open */
@@ -179,14 +186,15 @@ enum walrus_node_kind { WALRUS_NODE_TOPIC = 1, WALRUS_NODE_NAMESPACE };
 
 struct walrus_node {
     enum walrus_node_kind kind;
-    uint64_t id;       /* unique in the log for ever, never 0; the root namespace is 1 */
-    const char *name;  /* last component; valid during the call that hands it out */
+    uint64_t id;      /* unique in the log for ever, never 0; the root namespace is 1 */
+    const char *name; /* last component; valid during the call that hands it out */
     struct walrus_attributes attributes;
     uint64_t created_ns;
 };
 
 /* Looks a name up; "" is the root namespace. node->name is NULL here. */
-enum walrus_code walrus_lookup(struct walrus_log *log, const char *name, struct walrus_node *node, struct walrus_error *error);
+enum walrus_code walrus_lookup(struct walrus_log *log, const char *name, struct walrus_node *node,
+                               struct walrus_error *error);
 
 /*
  * Calls visit for each direct child of a namespace ("" is the root), in no order, on a snapshot: visit may call the
@@ -201,15 +209,15 @@ enum walrus_code walrus_list_topics(struct walrus_log *log, int (*visit)(const s
                                     void *context, struct walrus_error *error);
 
 /* Durable on return. The parent must exist. attributes may be NULL (0755, the caller's ids). */
-enum walrus_code walrus_namespace_create(struct walrus_log *log, const char *name, const struct walrus_attributes *attributes,
-                                         struct walrus_error *error);
+enum walrus_code walrus_namespace_create(struct walrus_log *log, const char *name,
+                                         const struct walrus_attributes *attributes, struct walrus_error *error);
 
 /* Durable on return. WALRUS_E_NOT_EMPTY while anything is in it. */
 enum walrus_code walrus_namespace_remove(struct walrus_log *log, const char *name, struct walrus_error *error);
 
 /* Sets mode, owner and group of a topic or namespace; in the kernel on return, durable with the next sync. */
-enum walrus_code walrus_set_attributes(struct walrus_log *log, const char *name, const struct walrus_attributes *attributes,
-                                       struct walrus_error *error);
+enum walrus_code walrus_set_attributes(struct walrus_log *log, const char *name,
+                                       const struct walrus_attributes *attributes, struct walrus_error *error);
 
 /* ---- topics ------------------------------------------------------------------------------------------------------ */
 
@@ -240,21 +248,22 @@ struct walrus_topic_info {
     uint64_t id;
     struct walrus_topic_settings settings; /* settings.sync is the effective policy, never INHERIT */
     bool deleted;
-    bool refuses_appends;     /* after a failed sync, until the log is reopened */
-    uint64_t first_sequence;  /* of the first retained entry */
-    uint64_t next_sequence;   /* one past the last entry that readers see */
-    uint64_t first_offset;    /* stream offset of the first retained entry */
-    uint64_t next_offset;     /* stream offset after the last visible entry and its delimiter */
+    bool refuses_appends;      /* after a failed sync, until the log is reopened */
+    uint64_t first_sequence;   /* of the first retained entry */
+    uint64_t next_sequence;    /* one past the last entry that readers see */
+    uint64_t first_offset;     /* stream offset of the first retained entry */
+    uint64_t next_offset;      /* stream offset after the last visible entry and its delimiter */
     uint64_t durable_sequence; /* every entry below survives power loss */
     uint64_t block_count;
-    uint64_t block_bytes;     /* file space */
+    uint64_t block_bytes; /* file space */
     uint64_t created_ns;
-    uint64_t appended_ns;     /* time of the last visible entry, else created_ns */
-    uint64_t damages;         /* damaged places known so far */
+    uint64_t appended_ns; /* time of the last visible entry, else created_ns */
+    uint64_t damages;     /* damaged places known so far */
 };
 
 /* Never blocks on I/O. */
-enum walrus_code walrus_topic_info(struct walrus_topic *topic, struct walrus_topic_info *info, struct walrus_error *error);
+enum walrus_code walrus_topic_info(struct walrus_topic *topic, struct walrus_topic_info *info,
+                                   struct walrus_error *error);
 
 /* Whole name of the topic; valid as long as the handle. */
 const char *walrus_topic_name(const struct walrus_topic *topic);
@@ -282,16 +291,16 @@ struct walrus_slice {
 /*
  * Appends one entry. On success it has the meaning of the topic's sync policy. On failure nothing was appended and the
  * entry never appears later (after a failed sync: as far as the disk still takes writes, and unless a later append that
- * waits for no sync was acknowledged meanwhile); WALRUS_E_NO_SPACE leaves the topic usable, WALRUS_E_REFUSED and a failed
- * sync do not. `receipt` may be NULL.
+ * waits for no sync was acknowledged meanwhile); WALRUS_E_NO_SPACE leaves the topic usable, WALRUS_E_REFUSED and a
+ * failed sync do not. `receipt` may be NULL.
  */
 enum walrus_code walrus_append(struct walrus_topic *topic, const void *data, size_t length, unsigned flags,
                                struct walrus_receipt *receipt, struct walrus_error *error);
 
 /*
  * Appends entries as one batch: readers see, and a crash leaves, all of them or none. 1 .. batch_entries_max entries,
- * WALRUS_BATCH_BYTES_MAX in all, else WALRUS_E_TOO_MANY or WALRUS_E_TOO_LARGE with nothing written. 0 entries succeed and write
- * nothing (the receipt then names the next sequence).
+ * WALRUS_BATCH_BYTES_MAX in all, else WALRUS_E_TOO_MANY or WALRUS_E_TOO_LARGE with nothing written. 0 entries succeed
+ * and write nothing (the receipt then names the next sequence).
  */
 enum walrus_code walrus_append_batch(struct walrus_topic *topic, const struct walrus_slice *entries, size_t entry_count,
                                      unsigned flags, struct walrus_receipt *receipt, struct walrus_error *error);
@@ -337,17 +346,19 @@ struct walrus_position {
     uint64_t hint_verified;
 };
 
-/* To the entry `sequence`; the next sequence is allowed (the end). WALRUS_E_RANGE before the retained range or past the end. */
+/* To the entry `sequence`; the next sequence is allowed (the end). WALRUS_E_RANGE before the retained range or past the
+ * end. */
 enum walrus_code walrus_seek_sequence(struct walrus_topic *topic, uint64_t sequence, struct walrus_position *position,
                                       struct walrus_error *error);
 
-/* To the entry that holds the stream byte `offset` (position->offset is where that entry starts, <= offset). As above. */
+/* To the entry that holds the stream byte `offset` (position->offset is where that entry starts, <= offset). As above.
+ */
 enum walrus_code walrus_seek_offset(struct walrus_topic *topic, uint64_t offset, struct walrus_position *position,
                                     struct walrus_error *error);
 
 struct walrus_read_limits {
-    size_t max_bytes;   /* of payload; one entry is read even if it is larger. 0: one entry */
-    size_t max_entries; /* 0: WALRUS_BATCH_ENTRIES_MAX */
+    size_t max_bytes;      /* of payload; one entry is read even if it is larger. 0: one entry */
+    size_t max_entries;    /* 0: WALRUS_BATCH_ENTRIES_MAX */
     bool count_delimiters; /* max_bytes counts each entry's delimiter too */
 };
 
@@ -360,27 +371,28 @@ enum walrus_code walrus_read_entries(struct walrus_topic *topic, struct walrus_p
                                      struct walrus_error *error);
 
 /* Moves a position that stands before a damaged entry to the next valid one, or to the end. */
-enum walrus_code walrus_skip_damage(struct walrus_topic *topic, struct walrus_position *position, uint64_t *skipped_entries,
-                                    struct walrus_error *error);
+enum walrus_code walrus_skip_damage(struct walrus_topic *topic, struct walrus_position *position,
+                                    uint64_t *skipped_entries, struct walrus_error *error);
 
 /*
  * Reads bytes of the stream (payloads, each followed by its delimiter) from the stream offset `offset` into `buffer`:
  * what `cat` of the topic sees. `*got` is short only at the end of the topic or before a damaged entry, which the next
- * call reports. `position` is a hint that this call keeps up to date, so that sequential calls are cheap; zero-initialise it
- * and give it to no two threads at once. An offset before the retained range is WALRUS_E_RANGE.
+ * call reports. `position` is a hint that this call keeps up to date, so that sequential calls are cheap;
+ * zero-initialise it and give it to no two threads at once. An offset before the retained range is WALRUS_E_RANGE.
  */
-enum walrus_code walrus_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset, void *buffer,
-                                    size_t size, size_t *got, struct walrus_error *error);
+enum walrus_code walrus_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset,
+                                    void *buffer, size_t size, size_t *got, struct walrus_error *error);
 
 /* ---- consume ----------------------------------------------------------------------------------------------------- */
 
 /*
- * Opens the cursor of a consumer group. `group` is NULL or "default" (named groups: WALRUS_E_NOT_FOUND for now). Handles of one
- * group share one cursor: each entry goes to exactly one of them. `consistency` NULL: the log's; while several
- * handles are open the latest one's counts.
+ * Opens the cursor of a consumer group. `group` is NULL or "default" (named groups: WALRUS_E_NOT_FOUND for now).
+ * Handles of one group share one cursor: each entry goes to exactly one of them. `consistency` NULL: the log's; while
+ * several handles are open the latest one's counts.
  */
-enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *group, const struct walrus_consistency *consistency,
-                                    struct walrus_cursor **cursor, struct walrus_error *error);
+enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *group,
+                                    const struct walrus_consistency *consistency, struct walrus_cursor **cursor,
+                                    struct walrus_error *error);
 
 /* Persists the cursor (at-least-once) when anything was read. The handle is gone even on failure. NULL is allowed. */
 enum walrus_code walrus_cursor_close(struct walrus_cursor *cursor, struct walrus_error *error);
@@ -391,14 +403,15 @@ enum walrus_cursor_flags {
 };
 
 /*
- * Reads the next entries and, without WALRUS_PEEK, checkpoints the cursor past them as the consistency says. Success with
- * count 0: nothing there. WALRUS_E_DAMAGED: the next entry is damaged; walrus_cursor_skip_damage() goes past it. If the
- * checkpoint fails, nothing is handed out and the cursor has not moved.
+ * Reads the next entries and, without WALRUS_PEEK, checkpoints the cursor past them as the consistency says. Success
+ * with count 0: nothing there. WALRUS_E_DAMAGED: the next entry is damaged; walrus_cursor_skip_damage() goes past it.
+ * If the checkpoint fails, nothing is handed out and the cursor has not moved.
  */
-enum walrus_code walrus_cursor_read(struct walrus_cursor *cursor, const struct walrus_read_limits *limits, unsigned flags,
-                                    struct walrus_entries *entries, struct walrus_error *error);
+enum walrus_code walrus_cursor_read(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
+                                    unsigned flags, struct walrus_entries *entries, struct walrus_error *error);
 
-enum walrus_code walrus_cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries, struct walrus_error *error);
+enum walrus_code walrus_cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries,
+                                           struct walrus_error *error);
 
 /* The next sequence that a read of this group hands out. */
 enum walrus_code walrus_cursor_get(struct walrus_cursor *cursor, uint64_t *sequence, struct walrus_error *error);

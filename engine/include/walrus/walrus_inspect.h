@@ -36,20 +36,20 @@ enum walrus_verdict {
 struct walrus_item {
     enum walrus_item_kind kind;
     enum walrus_verdict verdict;
-    const char *file;        /* name inside the log's directory */
+    const char *file; /* name inside the log's directory */
     uint64_t file_offset;
-    uint64_t file_bytes;     /* extent of the item in the file */
-    uint64_t segment;        /* WALRUS_NOWHERE outside segments */
-    uint64_t topic_id;       /* 0 if none or unknown */
-    const char *topic_name;  /* NULL if unknown */
-    uint64_t block_index;    /* number of the block in its topic */
-    uint64_t sequence;       /* entry: its own; block: its first; cursor: its position; gap: first one missing */
-    uint64_t offset;         /* stream offset that belongs to `sequence` */
+    uint64_t file_bytes;    /* extent of the item in the file */
+    uint64_t segment;       /* WALRUS_NOWHERE outside segments */
+    uint64_t topic_id;      /* 0 if none or unknown */
+    const char *topic_name; /* NULL if unknown */
+    uint64_t block_index;   /* number of the block in its topic */
+    uint64_t sequence;      /* entry: its own; block: its first; cursor: its position; gap: first one missing */
+    uint64_t offset;        /* stream offset that belongs to `sequence` */
     uint64_t time_ns;
-    uint64_t payload_bytes;  /* entries */
-    const void *payload;     /* entries with a valid checksum; else NULL */
+    uint64_t payload_bytes; /* entries */
+    const void *payload;    /* entries with a valid checksum; else NULL */
     bool in_batch;
-    char note[200];          /* in words, for a person: kind of record or mark, reason of a verdict. May be empty */
+    char note[200]; /* in words, for a person: kind of record or mark, reason of a verdict. May be empty */
 };
 
 struct walrus_inspect_summary {
@@ -59,13 +59,15 @@ struct walrus_inspect_summary {
 };
 
 enum walrus_inspect_flags {
-    WALRUS_INSPECT_UNLOCKED = 1 << 0, /* do not take the lock: the log may change underneath (for a look at a live log) */
+    WALRUS_INSPECT_UNLOCKED =
+        1 << 0, /* do not take the lock: the log may change underneath (for a look at a live log) */
 };
 
 /*
- * Calls visit (may be NULL) for every item: catalogue, cursors, then segment by segment in the order of the bytes. Pointers in the item are
- * valid during the call. A non-zero return of visit ends the walk. WALRUS_E_BUSY when the log is open elsewhere, without
- * WALRUS_INSPECT_UNLOCKED. Damage is not a failure of the call: it is in the verdicts and in `summary` (may be NULL).
+ * Calls visit (may be NULL) for every item: catalogue, cursors, then segment by segment in the order of the bytes.
+ * Pointers in the item are valid during the call. A non-zero return of visit ends the walk. WALRUS_E_BUSY when the log
+ * is open elsewhere, without WALRUS_INSPECT_UNLOCKED. Damage is not a failure of the call: it is in the verdicts and in
+ * `summary` (may be NULL).
  */
 enum walrus_code walrus_inspect(const char *data_dir, const char *instance_key, unsigned flags,
                                 int (*visit)(const struct walrus_item *item, void *context), void *context,
