@@ -71,7 +71,8 @@ HELPER void survey_topic(struct walrus_topic *topic, uint64_t key_base, struct s
     survey->next_sequence = info_of(topic).next_sequence;
     for (;;) {
         enum walrus_code code = walrus_read_entries(
-            topic, &position, &(struct walrus_read_limits){.max_bytes = 1u << 20, .max_entries = 100}, &entries, &failure);
+            topic, &position, &(struct walrus_read_limits){.max_bytes = 1u << 20, .max_entries = 100}, &entries,
+            &failure);
         if (code == WALRUS_E_DAMAGED) {
             uint64_t skipped = 0;
             assert_int_equal(position.sequence, next);

@@ -228,7 +228,8 @@ HELPER void append_keyed(struct walrus_topic *topic, size_t length, size_t count
     free(data);
 }
 
-/* Entries first .. end - 1 are payload_fill(key = sequence), one behind the other, and nothing follows entry end - 1. */
+/* Entries first .. end - 1 are payload_fill(key = sequence), one behind the other, and nothing follows entry end - 1.
+ */
 HELPER void assert_keyed(struct walrus_topic *topic, uint64_t first, uint64_t end)
 {
     struct walrus_position position = {0};

@@ -1,4 +1,5 @@
-/* test_append_read.c - what is appended is read back: by entry, by stream offset, from any place, after a reopen too. */
+/* test_append_read.c - what is appended is read back: by entry, by stream offset, from any place, after a reopen too.
+ */
 #include "temp_log.h"
 
 #define FIRST_BLOCK 4096u
@@ -115,9 +116,39 @@ static void assert_all(struct walrus_topic *topic, const struct expected *expect
 
 /* ---- tests ---- */
 
-static const size_t mixed_lengths[] = {
-    0, 1, 0, 0, 7, 8, 9, 31, 32, 33, 100, EXACT, EXACT + 1, EXACT - 1, 0, 2015, 2016, 2017, 4064, 4096, 5000,
-    262144 - 32, 262144, 262145, 1, 65536, 32768, 32769, 3 * 1048576 + 1, 2, 4 * 1048576, 0, 12345};
+static const size_t mixed_lengths[] = {0,
+                                       1,
+                                       0,
+                                       0,
+                                       7,
+                                       8,
+                                       9,
+                                       31,
+                                       32,
+                                       33,
+                                       100,
+                                       EXACT,
+                                       EXACT + 1,
+                                       EXACT - 1,
+                                       0,
+                                       2015,
+                                       2016,
+                                       2017,
+                                       4064,
+                                       4096,
+                                       5000,
+                                       262144 - 32,
+                                       262144,
+                                       262145,
+                                       1,
+                                       65536,
+                                       32768,
+                                       32769,
+                                       3 * 1048576 + 1,
+                                       2,
+                                       4 * 1048576,
+                                       0,
+                                       12345};
 #define MIXED_COUNT (sizeof(mixed_lengths) / sizeof(mixed_lengths[0]))
 
 /* Appended, closed, read again, appended again, and so for each framing and block size. */
@@ -218,18 +249,32 @@ static void limits_are_kept_exactly(void **state)
         struct walrus_read_limits limits;
         size_t wanted;
     } cases[] = {
-        {0, {.max_bytes = 1}, 1},    {0, {.max_bytes = 29}, 1},  {0, {.max_bytes = 30}, 2},
-        {0, {.max_bytes = 59}, 2},   {0, {.max_bytes = 60}, 5},  {0, {.max_bytes = 99}, 5},
-        {0, {.max_bytes = 100}, 6},  {0, {.max_bytes = 0}, 1},   {0, {.max_bytes = 0, .max_entries = 5}, 1},
-        {0, {.max_bytes = 100100, .max_entries = 0}, 7},         {0, {.max_bytes = 100099}, 6},
-        {0, {.max_bytes = 100101}, 8},                           {0, {.max_bytes = SIZE_MAX, .max_entries = 3}, 3},
-        {0, {.max_bytes = 31, .count_delimiters = true}, 1},     {0, {.max_bytes = 32, .count_delimiters = true}, 2},
-        {0, {.max_bytes = 62, .count_delimiters = true}, 2},     {0, {.max_bytes = 63, .count_delimiters = true}, 3},
-        {0, {.max_bytes = 64, .count_delimiters = true}, 4},     {0, {.max_bytes = 65, .count_delimiters = true}, 5},
-        {0, {.max_bytes = 1, .count_delimiters = true}, 1},      {3, {.max_bytes = 1}, 2},
-        {3, {.max_bytes = 2, .count_delimiters = true}, 2},      {3, {.max_bytes = 1, .count_delimiters = true}, 1},
+        {0, {.max_bytes = 1}, 1},
+        {0, {.max_bytes = 29}, 1},
+        {0, {.max_bytes = 30}, 2},
+        {0, {.max_bytes = 59}, 2},
+        {0, {.max_bytes = 60}, 5},
+        {0, {.max_bytes = 99}, 5},
+        {0, {.max_bytes = 100}, 6},
+        {0, {.max_bytes = 0}, 1},
+        {0, {.max_bytes = 0, .max_entries = 5}, 1},
+        {0, {.max_bytes = 100100, .max_entries = 0}, 7},
+        {0, {.max_bytes = 100099}, 6},
+        {0, {.max_bytes = 100101}, 8},
+        {0, {.max_bytes = SIZE_MAX, .max_entries = 3}, 3},
+        {0, {.max_bytes = 31, .count_delimiters = true}, 1},
+        {0, {.max_bytes = 32, .count_delimiters = true}, 2},
+        {0, {.max_bytes = 62, .count_delimiters = true}, 2},
+        {0, {.max_bytes = 63, .count_delimiters = true}, 3},
+        {0, {.max_bytes = 64, .count_delimiters = true}, 4},
+        {0, {.max_bytes = 65, .count_delimiters = true}, 5},
+        {0, {.max_bytes = 1, .count_delimiters = true}, 1},
+        {3, {.max_bytes = 1}, 2},
+        {3, {.max_bytes = 2, .count_delimiters = true}, 2},
+        {3, {.max_bytes = 1, .count_delimiters = true}, 1},
         {6, {.max_bytes = 1}, 1}, /* larger than the limit: it alone */
-        {6, {.max_bytes = 100000}, 1},                           {6, {.max_bytes = 100001}, 2},
+        {6, {.max_bytes = 100000}, 1},
+        {6, {.max_bytes = 100001}, 2},
         {8, {.max_bytes = 100}, 0},
     };
     struct walrus_entries entries = {0};
@@ -259,7 +304,8 @@ static void one_read_gives_at_most_2000_entries(void **state)
     struct walrus_position position = {0};
     struct walrus_entries entries = {0};
     for (size_t i = 0; i < 4; i++) {
-        OK(walrus_read_entries(topic, &position, &(struct walrus_read_limits){.max_bytes = SIZE_MAX}, &entries, &failure));
+        OK(walrus_read_entries(topic, &position, &(struct walrus_read_limits){.max_bytes = SIZE_MAX}, &entries,
+                               &failure));
         assert_int_equal(entries.count, wanted[i]);
     }
     struct walrus_position start = {0};
@@ -271,7 +317,8 @@ static void one_read_gives_at_most_2000_entries(void **state)
     temp_log_close(temp);
 }
 
-/* Small entries over many blocks: every offset, several sizes; the position is fresh, kept, or left over from elsewhere. */
+/* Small entries over many blocks: every offset, several sizes; the position is fresh, kept, or left over from
+ * elsewhere. */
 static void the_stream_reads_from_every_offset(void **state)
 {
     struct temp_log *temp = *state;
@@ -293,7 +340,8 @@ static void the_stream_reads_from_every_offset(void **state)
                 OK(walrus_read_stream(topic, &fresh, at, buffer, sizes[s], &got, &failure));
                 assert_int_equal(got, wanted);
                 assert_true(memcmp(buffer, expected.stream + at, got) == 0);
-                OK(walrus_read_stream(topic, &stale, (at * 7919) % (expected.stream_bytes + 1), buffer, 3, &got, &failure));
+                OK(walrus_read_stream(topic, &stale, (at * 7919) % (expected.stream_bytes + 1), buffer, 3, &got,
+                                      &failure));
                 assert_true(memcmp(buffer, expected.stream + (at * 7919) % (expected.stream_bytes + 1), got) == 0);
                 OK(walrus_read_stream(topic, &stale, at, buffer, sizes[s], &got, &failure));
                 assert_int_equal(got, wanted);

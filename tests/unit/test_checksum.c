@@ -27,7 +27,8 @@ static void known_vectors_hold(void **state)
         down[i] = (uint8_t)(31 - i);
     }
     /* The last one is the SCSI read command of RFC 3720, B.4. */
-    static const uint8_t command[48] = {0x01, 0xc0, [16] = 0x14, [22] = 0x04, [27] = 0x14, [31] = 0x18, 0x28, [40] = 0x02};
+    static const uint8_t command[48] = {
+        0x01, 0xc0, [16] = 0x14, [22] = 0x04, [27] = 0x14, [31] = 0x18, 0x28, [40] = 0x02};
     assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283u);
     assert_int_equal(crc32c(0, "", 0), 0);
     assert_int_equal(crc32c(0, NULL, 0), 0);

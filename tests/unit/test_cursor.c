@@ -44,9 +44,10 @@ static void read_expect(struct walrus_cursor *cursor, const struct walrus_read_l
     walrus_entries_free(&entries);
 }
 
-/* The same in as many reads as it takes: one gives at least an entry, and what the limits allow is a bound, not a promise. */
-static void drain_expect(struct walrus_cursor *cursor, const struct walrus_read_limits *limits, uint64_t first, size_t count,
-                         size_t most)
+/* The same in as many reads as it takes: one gives at least an entry, and what the limits allow is a bound, not a
+ * promise. */
+static void drain_expect(struct walrus_cursor *cursor, const struct walrus_read_limits *limits, uint64_t first,
+                         size_t count, size_t most)
 {
     struct walrus_entries entries = {0};
     uint64_t next = first;
@@ -210,7 +211,7 @@ struct reader {
     struct walrus_consistency consistency;
     struct walrus_read_limits limits;
     uint64_t reads;
-    _Atomic uint64_t *seen; /* shared: one past the last entry that was handed out */
+    _Atomic uint64_t *seen;  /* shared: one past the last entry that was handed out */
     _Atomic uint64_t *first; /* shared: the first one */
 };
 
@@ -468,7 +469,8 @@ static void a_new_topic_in_an_old_slot_starts_at_its_beginning(void **state)
     assert_int_equal(file_size(temp, "cursors"), cursors_bytes);
 }
 
-/* One copy of a cursor torn: the one before it counts, so that strictly at once repeats one entry rather than losing any. */
+/* One copy of a cursor torn: the one before it counts, so that strictly at once repeats one entry rather than losing
+ * any. */
 static void a_torn_copy_falls_back_to_the_other(void **state)
 {
     struct temp_log *temp = *state;

@@ -119,16 +119,11 @@ static void unknown_versions_and_features_are_refused(void **state)
         uint8_t value;
         enum file_header_verdict verdict;
     } cases[] = {
-        {8, 2, FILE_HEADER_VERSION},   /* version */
-        {9, 1, FILE_HEADER_VERSION},
-        {8, 0, FILE_HEADER_VERSION},
-        {10, 72, FILE_HEADER_VERSION}, /* header bytes */
-        {16, 1, FILE_HEADER_VERSION},  /* incompatible features */
-        {19, 0x80, FILE_HEADER_VERSION},
-        {12, 0xff, FILE_HEADER_OK},    /* compatible ones, reserved bytes */
-        {15, 0xff, FILE_HEADER_OK},
-        {20, 1, FILE_HEADER_OK},
-        {48, 1, FILE_HEADER_OK},
+        {8, 2, FILE_HEADER_VERSION},                                                                 /* version */
+        {9, 1, FILE_HEADER_VERSION},     {8, 0, FILE_HEADER_VERSION}, {10, 72, FILE_HEADER_VERSION}, /* header bytes */
+        {16, 1, FILE_HEADER_VERSION},                                /* incompatible features */
+        {19, 0x80, FILE_HEADER_VERSION}, {12, 0xff, FILE_HEADER_OK}, /* compatible ones, reserved bytes */
+        {15, 0xff, FILE_HEADER_OK},      {20, 1, FILE_HEADER_OK},     {48, 1, FILE_HEADER_OK},
         {59, 1, FILE_HEADER_OK},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -174,7 +169,8 @@ static void assert_same_record(const struct catalog_record *a, const struct cata
 static void catalog_records_have_the_written_bytes(void **state)
 {
     (void)state;
-    const struct catalog_record deleted = {.type = CATALOG_TOPIC_DELETED, .number = 7, .node_id = 9, .time_ns = TIME_NS};
+    const struct catalog_record deleted = {
+        .type = CATALOG_TOPIC_DELETED, .number = 7, .node_id = 9, .time_ns = TIME_NS};
     const struct catalog_record root = {
         .type = CATALOG_CHANGED, .number = 8, .node_id = 1, .time_ns = 5, .mode = 0755, .uid = 1, .gid = 2};
     const struct {
@@ -197,8 +193,14 @@ static void catalog_records_have_the_written_bytes(void **state)
 static void unknown_catalog_fields_are_passed_over(void **state)
 {
     (void)state;
-    const struct catalog_record wanted = {.type = CATALOG_NAMESPACE_CREATED, .number = 9, .node_id = 11, .time_ns = 6,
-                                          .mode = 0700, .uid = 4, .gid = 5, .name = "ns"};
+    const struct catalog_record wanted = {.type = CATALOG_NAMESPACE_CREATED,
+                                          .number = 9,
+                                          .node_id = 11,
+                                          .time_ns = 6,
+                                          .mode = 0700,
+                                          .uid = 4,
+                                          .gid = 5,
+                                          .name = "ns"};
     uint8_t bytes[200];
     struct catalog_record decoded;
     size_t size = from_hex(golden_unknown_fields, bytes);
@@ -357,13 +359,25 @@ static void block_header_bounds_hold(void **state)
         uint64_t value;
         bool valid;
     } cases[] = {
-        {16, 4096, true},         {16, UINT64_C(1) << 31, true}, {16, 0, false},
-        {16, 4097, false},        {16, 2048, false},             {16, (UINT64_C(1) << 31) + 4096, false},
-        {16, UINT64_MAX, false},  {24, 0, false},                {24, 1, true},
-        {40, 990, true},          {40, 989, false}, /* below the durable sequence */
-        {40, UINT64_C(1) << 62, false},                          {48, UINT64_C(1) << 62, false},
-        {56, 1000, true},         {56, 1001, false},             {80, 4096, true},
-        {80, 0, false},           {80, 4096 + 512, false},       {104, 1, true}, /* reserved */
+        {16, 4096, true},
+        {16, UINT64_C(1) << 31, true},
+        {16, 0, false},
+        {16, 4097, false},
+        {16, 2048, false},
+        {16, (UINT64_C(1) << 31) + 4096, false},
+        {16, UINT64_MAX, false},
+        {24, 0, false},
+        {24, 1, true},
+        {40, 990, true},
+        {40, 989, false}, /* below the durable sequence */
+        {40, UINT64_C(1) << 62, false},
+        {48, UINT64_C(1) << 62, false},
+        {56, 1000, true},
+        {56, 1001, false},
+        {80, 4096, true},
+        {80, 0, false},
+        {80, 4096 + 512, false},
+        {104, 1, true}, /* reserved */
     };
     struct block_header decoded;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -389,9 +403,14 @@ static void block_header_bounds_hold(void **state)
 
 static struct record_header some_record(void)
 {
-    return (struct record_header){.payload_crc = crc32c(0, "hello", 5), .payload_bytes = 5, .index = 7,
-                                  .stream_offset = 0x01020304, .kind = RECORD_ENTRY, .flags = RECORD_IN_BATCH,
-                                  .durable_lag = 4, .time_ns = TIME_NS};
+    return (struct record_header){.payload_crc = crc32c(0, "hello", 5),
+                                  .payload_bytes = 5,
+                                  .index = 7,
+                                  .stream_offset = 0x01020304,
+                                  .kind = RECORD_ENTRY,
+                                  .flags = RECORD_IN_BATCH,
+                                  .durable_lag = 4,
+                                  .time_ns = TIME_NS};
 }
 
 static void records_have_the_written_bytes(void **state)
@@ -436,10 +455,18 @@ static void record_bounds_hold(void **state)
         uint32_t payload_bytes;
         bool valid;
     } cases[] = {
-        {RECORD_ENTRY, 0, true},         {RECORD_ENTRY, 1u << 30, true},  {RECORD_ENTRY, (1u << 30) + 1, false},
-        {RECORD_ENTRY, UINT32_MAX, false}, {RECORD_BATCH_COMMIT, 24, true}, {RECORD_BATCH_COMMIT, 23, false},
-        {RECORD_BATCH_COMMIT, 0, false}, {RECORD_DURABLE_MARK, 0, true},  {RECORD_DURABLE_MARK, 1, false},
-        {0, 0, false},                   {4, 0, false},                   {255, 0, false},
+        {RECORD_ENTRY, 0, true},
+        {RECORD_ENTRY, 1u << 30, true},
+        {RECORD_ENTRY, (1u << 30) + 1, false},
+        {RECORD_ENTRY, UINT32_MAX, false},
+        {RECORD_BATCH_COMMIT, 24, true},
+        {RECORD_BATCH_COMMIT, 23, false},
+        {RECORD_BATCH_COMMIT, 0, false},
+        {RECORD_DURABLE_MARK, 0, true},
+        {RECORD_DURABLE_MARK, 1, false},
+        {0, 0, false},
+        {4, 0, false},
+        {255, 0, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint8_t bytes[RECORD_HEADER_BYTES];
@@ -484,8 +511,10 @@ static void the_lag_never_claims_too_much(void **state)
 static void commit_marks_have_the_written_bytes(void **state)
 {
     (void)state;
-    const struct batch_commit commit = {
-        .first_sequence = 1000, .entry_count = 2000, .headers_crc = 0xdeadbeef, .payload_bytes = UINT64_C(0x123456789a)};
+    const struct batch_commit commit = {.first_sequence = 1000,
+                                        .entry_count = 2000,
+                                        .headers_crc = 0xdeadbeef,
+                                        .payload_bytes = UINT64_C(0x123456789a)};
     struct batch_commit decoded;
     uint8_t bytes[BATCH_COMMIT_BYTES];
     batch_commit_encode(&commit, bytes);
@@ -538,14 +567,14 @@ static void names_are_told_apart(void **state)
         const char *name;
         enum name_verdict verdict;
     } cases[] = {
-        {"a", NAME_OK},           {"a/b", NAME_OK},         {"a b", NAME_OK},       {"a.b@c", NAME_OK},
-        {"\xc3\xa4", NAME_OK},    {"\x80\xff", NAME_OK},    {"~", NAME_OK},         {"a/b/c/d", NAME_OK},
-        {"-rf", NAME_OK},         {"*", NAME_OK},           {"", NAME_INVALID},     {"/", NAME_INVALID},
-        {"/a", NAME_INVALID},     {"a/", NAME_INVALID},     {"a//b", NAME_INVALID}, {".", NAME_INVALID},
-        {"..", NAME_INVALID},     {".a", NAME_INVALID},     {"a/.b", NAME_INVALID}, {"a/..", NAME_INVALID},
-        {"../a", NAME_INVALID},   {"@a", NAME_INVALID},     {"a/@b", NAME_INVALID}, {"a\n", NAME_INVALID},
-        {"a\tb", NAME_INVALID},   {"\x01", NAME_INVALID},   {"\x1f", NAME_INVALID}, {"a\x7f", NAME_INVALID},
-        {"a/\x1b", NAME_INVALID}, {c255, NAME_OK},          {c256, NAME_TOO_LONG},  {n1023, NAME_OK},
+        {"a", NAME_OK},           {"a/b", NAME_OK},       {"a b", NAME_OK},       {"a.b@c", NAME_OK},
+        {"\xc3\xa4", NAME_OK},    {"\x80\xff", NAME_OK},  {"~", NAME_OK},         {"a/b/c/d", NAME_OK},
+        {"-rf", NAME_OK},         {"*", NAME_OK},         {"", NAME_INVALID},     {"/", NAME_INVALID},
+        {"/a", NAME_INVALID},     {"a/", NAME_INVALID},   {"a//b", NAME_INVALID}, {".", NAME_INVALID},
+        {"..", NAME_INVALID},     {".a", NAME_INVALID},   {"a/.b", NAME_INVALID}, {"a/..", NAME_INVALID},
+        {"../a", NAME_INVALID},   {"@a", NAME_INVALID},   {"a/@b", NAME_INVALID}, {"a\n", NAME_INVALID},
+        {"a\tb", NAME_INVALID},   {"\x01", NAME_INVALID}, {"\x1f", NAME_INVALID}, {"a\x7f", NAME_INVALID},
+        {"a/\x1b", NAME_INVALID}, {c255, NAME_OK},        {c256, NAME_TOO_LONG},  {n1023, NAME_OK},
         {n1024, NAME_TOO_LONG},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

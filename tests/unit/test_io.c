@@ -311,7 +311,8 @@ static void planted_files_are_not_opened(void **state)
 static void planted_log_files_stop_the_open(void **state)
 {
     struct temp_log *temp = *state;
-    static const char *const names[] = {"catalog", "cursors", "segment-0000000000000001", "segment-0000000000000002", "lock"};
+    static const char *const names[] = {"catalog", "cursors", "segment-0000000000000001", "segment-0000000000000002",
+                                        "lock"};
     temp_log_open(temp);
     struct walrus_topic *topic = line_topic(temp, "t");
     append_keyed(topic, 10, 5);

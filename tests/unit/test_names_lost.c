@@ -1,4 +1,5 @@
-/* test_names_lost.c - names that the catalogue lost while other records or blocks tell of them: found once, they stay. */
+/* test_names_lost.c - names that the catalogue lost while other records or blocks tell of them: found once, they stay.
+ */
 #include "temp_log.h"
 
 /* Zeroes the catalogue's record that holds this name, as a power cut does that took the record's sector alone. */

@@ -198,7 +198,8 @@ static void assert_place(uint64_t place, uint64_t sequence)
     assert_non_null(strstr(failure.message, "'t'"));
 }
 
-/* Entry `damaged` of `count` is reported with its place by every way of reading, and skipped on request; the others are there. */
+/* Entry `damaged` of `count` is reported with its place by every way of reading, and skipped on request; the others are
+ * there. */
 static void assert_one_damaged(struct walrus_topic *topic, uint64_t damaged, uint64_t count, size_t length)
 {
     uint64_t place = place_of(damaged, length);
@@ -430,14 +431,10 @@ static void flipped_padding_harms_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LOG_TEST(a_tail_torn_anywhere_is_dropped),
-        LOG_TEST(a_lost_write_before_a_written_one_ends_the_topic),
-        LOG_TEST(a_hole_in_durable_entries_is_damage),
-        LOG_TEST(a_flipped_bit_after_a_clean_close_is_reported),
-        LOG_TEST(the_last_entry_is_guarded_by_the_close),
-        LOG_TEST(a_flipped_bit_in_synced_entries_is_reported),
-        LOG_TEST(damage_in_several_places_is_told_apart),
-        LOG_TEST(a_flipped_bit_in_a_large_entry_is_reported),
+        LOG_TEST(a_tail_torn_anywhere_is_dropped),        LOG_TEST(a_lost_write_before_a_written_one_ends_the_topic),
+        LOG_TEST(a_hole_in_durable_entries_is_damage),    LOG_TEST(a_flipped_bit_after_a_clean_close_is_reported),
+        LOG_TEST(the_last_entry_is_guarded_by_the_close), LOG_TEST(a_flipped_bit_in_synced_entries_is_reported),
+        LOG_TEST(damage_in_several_places_is_told_apart), LOG_TEST(a_flipped_bit_in_a_large_entry_is_reported),
         LOG_TEST(flipped_padding_harms_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,7 +88,8 @@ static uint64_t assert_stamped(struct walrus_topic *topic, const struct writer *
     struct walrus_entries entries = {0};
     struct stamp stamp, before = {0};
     for (;;) {
-        OK(walrus_read_entries(topic, &position, &(struct walrus_read_limits){.max_bytes = 100000}, &entries, &failure));
+        OK(walrus_read_entries(topic, &position, &(struct walrus_read_limits){.max_bytes = 100000}, &entries,
+                               &failure));
         if (entries.count == 0)
             break;
         for (size_t i = 0; i < entries.count; i++, all++) {
@@ -138,8 +139,9 @@ static void ten_writers(struct temp_log *temp, bool one_topic)
         assert_int_equal(log_info_of(temp).appended_entries, wanted);
         for (int round = 0; round < 2; round++) {
             for (uint32_t i = 0; i < (one_topic ? 1 : THREADS); i++)
-                assert_int_equal(assert_stamped(writers[i].topic, one_topic ? writers : &writers[i], one_topic ? THREADS : 1),
-                                 one_topic ? wanted : writers[i].entries);
+                assert_int_equal(
+                    assert_stamped(writers[i].topic, one_topic ? writers : &writers[i], one_topic ? THREADS : 1),
+                    one_topic ? wanted : writers[i].entries);
             for (uint32_t i = 0; i < THREADS; i++)
                 walrus_topic_close(writers[i].topic);
             temp_log_close(temp);
@@ -296,8 +298,10 @@ static void everything_goes_on_beside_everything(void **state)
                                 .consistency = {.mode = m == 1 ? WALRUS_STRICTLY_AT_ONCE : WALRUS_AT_LEAST_ONCE,
                                                 .interval_entries = m == 1 ? 0 : 50}};
         for (uint32_t i = 0; i < 4; i++) {
-            writers[i] = (struct writer){
-                .topic = bustle.topic, .number = i, .entries = modes[m] == WALRUS_SYNC_EACH ? 60 : 300, .batch = i < 2 ? 1 : 20};
+            writers[i] = (struct writer){.topic = bustle.topic,
+                                         .number = i,
+                                         .entries = modes[m] == WALRUS_SYNC_EACH ? 60 : 300,
+                                         .batch = i < 2 ? 1 : 20};
             bustle.wanted += writers[i].entries;
         }
         bustle.given = calloc(bustle.wanted, sizeof(*bustle.given));
