@@ -10,7 +10,16 @@
 
 #include "report.h"
 
-enum option_key { KEY_HELP = 1, KEY_VERSION, KEY_NO_URING, KEY_SHOWCTL, KEY_FOREGROUND, KEY_DEBUG, KEY_IGNORE };
+enum option_key {
+    KEY_HELP = 1,
+    KEY_VERSION,
+    KEY_NO_URING,
+    KEY_SHOWCTL,
+    KEY_SYNC,
+    KEY_FOREGROUND,
+    KEY_DEBUG,
+    KEY_IGNORE
+};
 
 #define TEXT_OPTION(template, field)                                                                                   \
     {                                                                                                                  \
@@ -25,6 +34,7 @@ static const struct fuse_opt option_table[] = {
     TEXT_OPTION("key=%s", key_text),
     FUSE_OPT_KEY("no_uring", KEY_NO_URING),
     FUSE_OPT_KEY("showctl", KEY_SHOWCTL),
+    FUSE_OPT_KEY("sync", KEY_SYNC),
     FUSE_OPT_KEY("-f", KEY_FOREGROUND),
     FUSE_OPT_KEY("--foreground", KEY_FOREGROUND),
     FUSE_OPT_KEY("-d", KEY_DEBUG),
@@ -58,11 +68,12 @@ static void print_help(void)
         "    -d, --debug             print every request (implies -f)\n"
         "    -h, --help              this text\n"
         "    -V, --version           version\n"
-        "    -o sync=POLICY          each | none | every:<n>ms (default every:200ms, or $WALRUS_FSYNC)\n"
+        "    -o sync=POLICY          each | none | every:<n>ms (default every:200ms, or $WALRUS_FSYNC); sync alone: "
+        "each\n"
         "    -o consistency=MODE     strict | at-least-once:<n>: how cursors are persisted (default strict)\n"
         "    -o nonblock=WHAT        consume | peek | off: what opening a topic with O_NONBLOCK for reading does\n"
         "                            (default consume)\n"
-        "    -o showctl              list .batch and .drain in the root directory\n"
+        "    -o showctl              list .batch and .drain in the root directory (where grep -r then consumes)\n"
         "    -o key=INSTANCE         the log of this instance, in a sub-directory of DATADIR\n"
         "    -o no_uring             write batches without io_uring\n"
         "    -o batch_bytes=<n>      most bytes that one open .batch may stage (default 1073741824)\n");
@@ -86,6 +97,11 @@ static int take_argument(void *data, const char *argument, int key, struct fuse_
     case KEY_SHOWCTL:
         state->options.show_control_files = true;
         return 0;
+    case KEY_SYNC:
+        /* The ordinary mount option of this name promises durable writes; here that is a policy. */
+        free(state->options.sync_text);
+        state->options.sync_text = strdup("each");
+        return state->options.sync_text == NULL ? -1 : 0;
     case KEY_FOREGROUND:
         state->options.foreground = true;
         return 0;

@@ -169,8 +169,12 @@ int cli_open_log(const struct cli *cli, bool create, struct walrus_log **log)
     if (status != CLI_OK)
         return status;
     options.create = create;
-    if (walrus_open(&options, log, &error) == WALRUS_OK)
+    if (walrus_open(&options, log, &error) == WALRUS_OK) {
+        struct walrus_log_info info;
+        if (!options.quiet && walrus_log_info(*log, &info, &error) == WALRUS_OK && info.recovered_damages > 0)
+            cli_note(cli, "%s (`walrus check` tells all)", info.recovery_note);
         return CLI_OK;
+    }
     if (error.code == WALRUS_E_NOT_FOUND)
         return cli_fail(cli, &error,
                         create ? "the parent of the data directory must exist"

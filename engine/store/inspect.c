@@ -255,6 +255,12 @@ static enum walrus_code inspect_cursors(struct inspection *inspection, struct wa
         } else {
             set_note(&item, "group %s, generation %" PRIu64, best.group_id == 0 ? "default" : "?", best.generation);
         }
+        struct found_node *node;
+        HASH_FIND(hh, inspection->recovery.nodes, &best.topic_id, sizeof(best.topic_id), node);
+        if (valid > 0 && node && best.sequence > node->cursor_sequence) {
+            node->cursor_sequence = best.sequence;
+            node->cursor_place = place;
+        }
         show(inspection, &item);
     }
     free(bytes);
@@ -450,6 +456,22 @@ static int by_place(const void *a, const void *b)
            (x->block->segment_offset < y->block->segment_offset);
 }
 
+/* A cursor never passes what is durable: where it stands behind its topic's end, entries are gone. */
+static void show_cursor_behind_end(struct inspection *inspection, const struct found_node *node, uint64_t end)
+{
+    struct walrus_item item = {.kind = WALRUS_ITEM_GAP,
+                               .verdict = WALRUS_VERDICT_MISSING,
+                               .file = CURSOR_FILE_NAME,
+                               .file_offset = node->cursor_place,
+                               .segment = WALRUS_NOWHERE,
+                               .topic_id = node->id,
+                               .topic_name = node->record.name,
+                               .sequence = end};
+    set_note(&item, "entries %" PRIu64 " to %" PRIu64 " were consumed and are not there", end,
+             node->cursor_sequence - 1);
+    show(inspection, &item);
+}
+
 /* Decides each topic's end and lists all blocks with what that means for them. */
 static enum walrus_code place_blocks(struct inspection *inspection, struct placed_block *placed, size_t *count,
                                      struct walrus_error *error)
@@ -461,8 +483,11 @@ static enum walrus_code place_blocks(struct inspection *inspection, struct place
         struct topic_end end = {0};
         if (node->is_topic && !node->deleted)
             inspection->summary.topics++;
-        if (all == 0)
+        if (all == 0) {
+            if (!node->deleted && node->cursor_sequence > 0)
+                show_cursor_behind_end(inspection, node, 0);
             continue;
+        }
         uint8_t framing = node->record.framing <= WALRUS_FRAMING_NUL ? node->record.framing : 0;
         node->topic = topic_create(inspection->log, node->id, node->record.name, (enum walrus_framing)framing);
         if (!node->topic)
@@ -471,6 +496,8 @@ static enum walrus_code place_blocks(struct inspection *inspection, struct place
             node->deleted ? WALRUS_OK : recovery_find_end(&inspection->recovery, node, &living, &end, error);
         if (code != WALRUS_OK)
             return code;
+        if (!node->deleted && node->cursor_sequence > end.sequence)
+            show_cursor_behind_end(inspection, node, end.sequence);
         for (size_t i = 0; i < all; i++)
             placed[(*count)++] = (struct placed_block){
                 .block = &node->blocks[i],

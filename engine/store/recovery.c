@@ -55,6 +55,8 @@ bool recovery_expect_segment(struct recovery *recovery, uint64_t id)
         return false;
     recovery->missing_segments = grown;
     grown[recovery->missing_segment_count++] = id;
+    /* Also where the file is gone: its number is never given out again. */
+    recovery->log->segments.next_id = max_u64(recovery->log->segments.next_id, id + 1);
     return true;
 }
 
@@ -222,10 +224,16 @@ static bool take_cursor(uint64_t slot, const struct cursor_record *record, void 
         return node && node->topic; /* another group's: kept, though not known here */
     if (record->sequence > node->topic->next_sequence) {
         /* A cursor never passes what is durable: entries that were safe are gone. */
-        node->topic->damages++;
+        struct walrus_topic *topic = node->topic;
+        topic->damages++;
         recovery_note(recovery, &recovery->log->findings.damages,
-                      "'%s': its cursor stands at %" PRIu64 ", behind its end at %" PRIu64, node->topic->name,
-                      record->sequence, node->topic->next_sequence);
+                      "'%s': its cursor stands at %" PRIu64 ", behind its end at %" PRIu64, topic->name,
+                      record->sequence, topic->next_sequence);
+        /* Sequences are never used twice: what is appended goes on where the lost entries ended. */
+        topic->next_sequence = topic->visible_sequence = topic->recovered_sequence = record->sequence;
+        topic->next_offset = topic->visible_offset = max_u64(topic->next_offset, record->offset);
+        atomic_store(&topic->durable_sequence, record->sequence);
+        topic->tail = NULL;
     }
     return cursor_restore(node->topic, slot, record->generation, record->sequence, NULL) == WALRUS_OK;
 }

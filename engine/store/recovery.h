@@ -49,6 +49,8 @@ struct found_node {
     size_t block_count;           /* superseded ones apart, once they are known */
     size_t block_capacity;
     struct walrus_topic *topic; /* once made */
+    uint64_t cursor_sequence;   /* inspection: of its cursor, 0 if none, and the slot's place */
+    uint64_t cursor_place;
 };
 
 /* A damaged file header or block header. */

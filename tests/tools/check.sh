@@ -120,4 +120,23 @@ for tear in zeros garbage half; do
     expect 0 "$WALRUS" check
 done
 
+# --- files that are gone: said until somebody mends it, and no sequence is used twice ---
+rm -rf "$WALRUS_DATA_DIR"
+expect 0 "$WALRUS" produce t < <(seq 100)
+expect 0 "$WALRUS" consume t -n 5
+rm "$WALRUS_DATA_DIR"/segment-*
+expect 65 "$WALRUS" check
+out_has "the file is missing"
+expect 0 "$WALRUS" produce t <<<"after"
+err_has "missing"
+expect 65 "$WALRUS" check
+expect 0 "$WALRUS" consume t
+echo after >"$tmp/wanted"
+out_is "$tmp/wanted"
+expect 0 "$WALRUS" topic info t --json
+json "o[0]['next_sequence'] == 6"
+rm "$WALRUS_DATA_DIR"/cursors
+expect 65 "$WALRUS" check
+out_has "the file is missing"
+
 finish
