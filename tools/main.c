@@ -76,15 +76,17 @@ static int unknown_command(const struct cli *cli, int argc, char **argv)
         group = group || (strncmp(commands[i].name, argv[0], length) == 0 && commands[i].name[length] == ' ');
     if (!group)
         return cli_error(cli, CLI_USAGE, "no command '%s'; `walrus help` lists them", argv[0]);
-    if (argc > 1)
+    bool asked = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0);
+    FILE *to = asked ? stdout : stderr;
+    if (!asked && argc > 1)
         cli_error(cli, 0, "no command '%s %s'; there are:", argv[0], argv[1]);
-    else
+    else if (!asked)
         cli_error(cli, 0, "'%s' needs a second word:", argv[0]);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strncmp(commands[i].name, argv[0], length) == 0 && commands[i].name[length] == ' ')
-            fprintf(stderr, "  walrus %-14s %s\n", commands[i].name, commands[i].summary);
+            fprintf(to, "  walrus %-14s %s\n", commands[i].name, commands[i].summary);
     }
-    return CLI_USAGE;
+    return asked ? CLI_OK : CLI_USAGE;
 }
 
 static int run_command(struct cli *cli, int argc, char **argv)

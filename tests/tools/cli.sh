@@ -221,4 +221,8 @@ json 'len(o) == 10'
 [ -z "$(ls -A "$tmp/bench")" ] || fail "bench left $(ls "$tmp/bench")"
 expect 64 env WALRUS_THREADS=many "$WALRUS" bench writes
 
+# --- help on a group of commands ---
+expect 0 "$WALRUS" topic --help
+out_has "walrus topic ls"
+
 finish
