@@ -15,25 +15,8 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "format/cursor_slot.h"
-#include "format/file_header.h"
 #include "store/block_scan.h"
-#include "store/recovery.h"
-
-#define META_BYTES_MAX ((uint64_t)1 << 32)
-
-struct inspection {
-    struct io *io;
-    struct walrus_log *log; /* only the parts that recovery's steps use */
-    struct recovery recovery;
-    int (*visit)(const struct walrus_item *item, void *context);
-    void *context;
-    struct walrus_inspect_summary summary;
-    bool stopped;
-    uint8_t *window;
-    uint8_t *payload;
-    size_t payload_capacity;
-};
+#include "store/inspection.h"
 
 /* One block with what its topic says about it. */
 struct placed_block {
@@ -45,7 +28,7 @@ struct placed_block {
     struct topic_end end;
 };
 
-static void show(struct inspection *inspection, const struct walrus_item *item)
+void inspection_show(struct inspection *inspection, const struct walrus_item *item)
 {
     struct walrus_inspect_summary *summary = &inspection->summary;
     uint64_t *counters[] = {
@@ -69,7 +52,7 @@ static void show(struct inspection *inspection, const struct walrus_item *item)
         inspection->stopped = inspection->visit(item, inspection->context) != 0;
 }
 
-__attribute__((format(printf, 2, 3))) static void set_note(struct walrus_item *item, const char *format, ...)
+void inspection_note(struct walrus_item *item, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -77,194 +60,13 @@ __attribute__((format(printf, 2, 3))) static void set_note(struct walrus_item *i
     va_end(args);
 }
 
-/* Reads a small file whole. *bytes is the caller's; NULL and WALRUS_OK when there is no such file. */
-static enum walrus_code read_file(struct inspection *inspection, const char *name, uint8_t **bytes, uint64_t *size,
-                                  struct walrus_error *error)
-{
-    struct io_file *file = NULL;
-    int rc = inspection->io->ops->open(inspection->io, name, IO_READ_ONLY, &file);
-    *bytes = NULL;
-    *size = 0;
-    if (rc == -ENOENT)
-        return WALRUS_OK;
-    if (rc < 0)
-        return error_system(error, rc, "open %s", name);
-    rc = file->ops->size(file, size);
-    if (rc == 0 && *size > META_BYTES_MAX)
-        rc = -EFBIG;
-    uint64_t padded = max_u64(*size, FILE_HEADER_BYTES);
-    *bytes = rc == 0 ? malloc(padded) : NULL;
-    if (rc == 0)
-        rc = *bytes ? io_read_padded(file, *bytes, padded, 0) : -ENOMEM;
-    file->ops->close(file);
-    if (rc < 0) {
-        free(*bytes);
-        *bytes = NULL;
-        return error_system(error, rc, "read %s", name);
-    }
-    return WALRUS_OK;
-}
-
 /* A file that is on record and not there. */
-static void show_missing(struct inspection *inspection, const char *file, uint64_t segment)
+void inspection_show_missing(struct inspection *inspection, const char *file, uint64_t segment)
 {
     struct walrus_item item = {
         .kind = WALRUS_ITEM_GAP, .verdict = WALRUS_VERDICT_MISSING, .file = file, .segment = segment};
-    set_note(&item, "the file is missing");
-    show(inspection, &item);
-}
-
-/* ---- catalogue ---- */
-
-static const char *record_kind_name(enum catalog_record_type type)
-{
-    static const char *const names[] = {
-        [CATALOG_TOPIC_CREATED] = "topic created",          [CATALOG_TOPIC_DELETED] = "topic deleted",
-        [CATALOG_NAMESPACE_CREATED] = "namespace created",  [CATALOG_NAMESPACE_REMOVED] = "namespace removed",
-        [CATALOG_CHANGED] = "attributes changed",           [CATALOG_SEGMENT_CREATED] = "segment file made",
-        [CATALOG_SEGMENT_REMOVED] = "segment file removed", [CATALOG_CURSORS_CREATED] = "cursor file made",
-    };
-    return (size_t)type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : NULL;
-}
-
-static void show_catalog_gap(struct inspection *inspection, uint64_t from, uint64_t to, bool more_follows)
-{
-    struct walrus_item item = {.kind = WALRUS_ITEM_GAP,
-                               .file = CATALOG_NAME,
-                               .file_offset = from,
-                               .file_bytes = to - from,
-                               .segment = WALRUS_NOWHERE,
-                               .verdict = more_follows ? WALRUS_VERDICT_DAMAGED : WALRUS_VERDICT_TORN};
-    set_note(&item, "no valid catalogue record");
-    show(inspection, &item);
-}
-
-static enum walrus_code inspect_catalog(struct inspection *inspection, struct walrus_error *error)
-{
-    uint8_t *bytes;
-    uint64_t size;
-    struct file_header header;
-    enum walrus_code code = read_file(inspection, CATALOG_NAME, &bytes, &size, error);
-    if (code != WALRUS_OK)
-        return code;
-    if (!bytes) {
-        bool has_catalog, has_others = false;
-        (void)log_look_for_files(inspection->io, &has_catalog, &has_others);
-        return has_others
-                   ? error_set(error, WALRUS_E_DAMAGED, 0, "%s is missing though there are segment files", CATALOG_NAME)
-                   : error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no log in this directory (no %s)", CATALOG_NAME);
-    }
-    enum file_header_verdict verdict = file_header_decode(bytes, FILE_CATALOG, &header);
-    if (verdict != FILE_HEADER_OK) {
-        free(bytes);
-        return verdict == FILE_HEADER_VERSION
-                   ? error_set(error, WALRUS_E_VERSION, 0, "%s: made by a newer version", CATALOG_NAME)
-                   : error_set(error, WALRUS_E_DAMAGED, 0, "%s: damaged file header", CATALOG_NAME);
-    }
-    inspection->log->log_id = header.log_id;
-    uint64_t gap = 0;
-    for (uint64_t at = FILE_HEADER_BYTES; code == WALRUS_OK && at + CATALOG_RECORD_HEADER <= size;) {
-        struct catalog_record record;
-        size_t taken = catalog_record_decode(bytes + at, (size_t)(size - at), header.log_id, &record);
-        if (taken == 0) {
-            gap = gap ? gap : at;
-            at += 8;
-            continue;
-        }
-        if (gap)
-            show_catalog_gap(inspection, gap, at, true);
-        gap = 0;
-        struct walrus_item item = {.kind = WALRUS_ITEM_CATALOG,
-                                   .file = CATALOG_NAME,
-                                   .file_offset = at,
-                                   .file_bytes = taken,
-                                   .segment = WALRUS_NOWHERE,
-                                   .topic_id = record.node_id,
-                                   .topic_name = record.name[0] ? record.name : NULL,
-                                   .time_ns = record.time_ns,
-                                   .sequence = record.number};
-        const char *kind = record_kind_name(record.type);
-        item.verdict = kind ? WALRUS_VERDICT_OK : WALRUS_VERDICT_UNKNOWN;
-        set_note(&item, "%s", kind ? kind : "record of an unknown type");
-        show(inspection, &item);
-        code = recovery_take_record(&record, &inspection->recovery, error);
-        at += taken;
-    }
-    if (gap && !bytes_are_zero(bytes + gap, (size_t)(size - gap)))
-        show_catalog_gap(inspection, gap, size, false);
-    free(bytes);
-    return code;
-}
-
-/* ---- cursors ---- */
-
-static const char *topic_name_of(struct inspection *inspection, uint64_t id, bool *deleted)
-{
-    struct found_node *node;
-    HASH_FIND(hh, inspection->recovery.nodes, &id, sizeof(id), node);
-    *deleted = !node || node->deleted;
-    return node && node->record.name[0] ? node->record.name : NULL;
-}
-
-static enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_error *error)
-{
-    uint8_t *bytes;
-    uint64_t size;
-    enum walrus_code code = read_file(inspection, CURSOR_FILE_NAME, &bytes, &size, error);
-    if (code == WALRUS_OK && !bytes && inspection->recovery.cursors_on_record)
-        show_missing(inspection, CURSOR_FILE_NAME, WALRUS_NOWHERE);
-    if (code != WALRUS_OK || !bytes)
-        return code;
-    uint64_t log_id = inspection->log->log_id;
-    for (uint64_t slot = 0; CURSOR_FILE_FIRST_SLOT + (slot + 1) * CURSOR_SLOT_BYTES <= size; slot++) {
-        uint64_t place = CURSOR_FILE_FIRST_SLOT + slot * CURSOR_SLOT_BYTES;
-        struct cursor_record best = {0};
-        int valid = 0;
-        bool deleted, broken = false;
-        for (unsigned copy = 0; copy < 2; copy++) {
-            struct cursor_record record;
-            const uint8_t *at = bytes + place + copy * CURSOR_COPY_BYTES;
-            if (cursor_copy_decode(at, log_id, slot, &record)) {
-                valid++;
-                best = record.generation >= best.generation ? record : best;
-            } else {
-                broken = broken || !bytes_are_zero(at, CURSOR_COPY_BYTES);
-            }
-        }
-        if (valid == 0 && !broken)
-            continue;
-        const char *name = topic_name_of(inspection, best.topic_id, &deleted);
-        if (valid > 0 && deleted)
-            continue; /* free */
-        struct walrus_item item = {.kind = WALRUS_ITEM_CURSOR,
-                                   .file = CURSOR_FILE_NAME,
-                                   .file_offset = place,
-                                   .file_bytes = CURSOR_SLOT_BYTES,
-                                   .segment = WALRUS_NOWHERE,
-                                   .topic_id = best.topic_id,
-                                   .topic_name = name,
-                                   .sequence = best.sequence,
-                                   .offset = best.offset,
-                                   .time_ns = best.time_ns};
-        if (valid == 0) {
-            item.verdict = WALRUS_VERDICT_DAMAGED;
-            set_note(&item, "neither copy of the cursor is valid");
-        } else if (broken) {
-            item.verdict = WALRUS_VERDICT_TORN;
-            set_note(&item, "one copy is not valid; generation %" PRIu64 " counts", best.generation);
-        } else {
-            set_note(&item, "group %s, generation %" PRIu64, best.group_id == 0 ? "default" : "?", best.generation);
-        }
-        struct found_node *node;
-        HASH_FIND(hh, inspection->recovery.nodes, &best.topic_id, sizeof(best.topic_id), node);
-        if (valid > 0 && node && best.sequence > node->cursor_sequence) {
-            node->cursor_sequence = best.sequence;
-            node->cursor_place = place;
-        }
-        show(inspection, &item);
-    }
-    free(bytes);
-    return WALRUS_OK;
+    inspection_note(&item, "the file is missing");
+    inspection_show(inspection, &item);
 }
 
 /* ---- blocks and records ---- */
@@ -283,8 +85,8 @@ static void show_gap(struct inspection *inspection, const struct placed_block *p
                                .topic_name = placed->node->record.name,
                                .block_index = block->index,
                                .sequence = sequence};
-    set_note(&item, "%s", note);
-    show(inspection, &item);
+    inspection_note(&item, "%s", note);
+    inspection_show(inspection, &item);
 }
 
 static enum walrus_verdict verdict_of_entry(const struct placed_block *placed, uint64_t sequence)
@@ -333,20 +135,20 @@ static int show_record(struct inspection *inspection, const struct placed_block 
     };
     item.verdict = is_entry ? verdict_of_entry(placed, sequence) : WALRUS_VERDICT_OK;
     if (!is_entry)
-        set_note(&item, "%s", header->kind == RECORD_BATCH_COMMIT ? "batch commit" : "durable up to here");
+        inspection_note(&item, "%s", header->kind == RECORD_BATCH_COMMIT ? "batch commit" : "durable up to here");
     else if (item.verdict == WALRUS_VERDICT_SUPERSEDED)
-        set_note(&item, "failed append; a later block has this sequence");
+        inspection_note(&item, "failed append; a later block has this sequence");
     else if (item.verdict == WALRUS_VERDICT_UNCOMMITTED)
-        set_note(&item, "batch without its commit mark");
+        inspection_note(&item, "batch without its commit mark");
     else if (item.verdict == WALRUS_VERDICT_TORN)
-        set_note(&item, "behind a torn tail");
+        inspection_note(&item, "behind a torn tail");
     if (is_entry && inspection->visit) {
         int rc = load_payload(inspection, scan, place, header);
         if (rc < 0)
             return rc;
         item.payload = inspection->payload;
     }
-    show(inspection, &item);
+    inspection_show(inspection, &item);
     return 0;
 }
 
@@ -435,12 +237,12 @@ static enum walrus_code inspect_block(struct inspection *inspection, const struc
                                .offset = block->first_offset};
     bool deleted = placed->node->deleted;
     item.verdict = deleted || block->superseded ? WALRUS_VERDICT_SUPERSEDED : WALRUS_VERDICT_OK;
-    set_note(&item, "%s", deleted ? "of a deleted topic, not freed yet" : block->superseded ? "given up" : "");
+    inspection_note(&item, "%s", deleted ? "of a deleted topic, not freed yet" : block->superseded ? "given up" : "");
     if (block->mended && item.verdict == WALRUS_VERDICT_OK) {
         item.verdict = WALRUS_VERDICT_DAMAGED;
-        set_note(&item, "one bit of its header was wrong; read as if it were right");
+        inspection_note(&item, "one bit of its header was wrong; read as if it were right");
     }
-    show(inspection, &item);
+    inspection_show(inspection, &item);
     if (placed->first && block->first_sequence > 0 && placed->end.sequence > 0)
         show_gap(inspection, placed, file, 0, 0, 0, WALRUS_VERDICT_MISSING, "the blocks before this one are missing");
     int rc = deleted ? 0 : inspect_records(inspection, placed, file);
@@ -467,9 +269,9 @@ static void show_cursor_behind_end(struct inspection *inspection, const struct f
                                .topic_id = node->id,
                                .topic_name = node->record.name,
                                .sequence = end};
-    set_note(&item, "entries %" PRIu64 " to %" PRIu64 " were consumed and are not there", end,
-             node->cursor_sequence - 1);
-    show(inspection, &item);
+    inspection_note(&item, "entries %" PRIu64 " to %" PRIu64 " were consumed and are not there", end,
+                    node->cursor_sequence - 1);
+    inspection_show(inspection, &item);
 }
 
 /* Decides each topic's end and lists all blocks with what that means for them. */
@@ -522,9 +324,10 @@ static void show_bad_places(struct inspection *inspection, const struct segment 
                                    .file = file,
                                    .file_offset = bad->segment_offset,
                                    .segment = segment->id};
-        set_note(&item, "%s",
-                 bad->segment_offset == 0 ? "damaged file header" : "damaged block header: its block is not found");
-        show(inspection, &item);
+        inspection_note(&item, "%s",
+                        bad->segment_offset == 0 ? "damaged file header"
+                                                 : "damaged block header: its block is not found");
+        inspection_show(inspection, &item);
     }
 }
 
@@ -549,7 +352,7 @@ static enum walrus_code inspect_segments(struct inspection *inspection, struct w
         segment_name(segment->id, file);
         struct walrus_item item = {.kind = WALRUS_ITEM_SEGMENT, .file = file, .segment = segment->id};
         (void)segment->file->ops->size(segment->file, &item.file_bytes);
-        show(inspection, &item);
+        inspection_show(inspection, &item);
         show_bad_places(inspection, segment, file);
         for (; code == WALRUS_OK && at < count && placed[at].block->segment == segment && !inspection->stopped; at++)
             code = inspect_block(inspection, &placed[at], file, error);
@@ -558,7 +361,7 @@ static enum walrus_code inspect_segments(struct inspection *inspection, struct w
     for (size_t i = 0; i < inspection->recovery.missing_segment_count; i++) {
         char file[SEGMENT_NAME_BYTES];
         segment_name(inspection->recovery.missing_segments[i], file);
-        show_missing(inspection, file, inspection->recovery.missing_segments[i]);
+        inspection_show_missing(inspection, file, inspection->recovery.missing_segments[i]);
     }
     return code;
 }

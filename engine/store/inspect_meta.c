@@ -1,0 +1,195 @@
+/* inspect_meta.c - inspecting what is not in segments: the catalogue and the cursors. */
+#include "store/inspection.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "format/cursor_slot.h"
+#include "format/file_header.h"
+
+#define META_BYTES_MAX ((uint64_t)1 << 32)
+
+/* Reads a small file whole. *bytes is the caller's; NULL and WALRUS_OK when there is no such file. */
+static enum walrus_code read_file(struct inspection *inspection, const char *name, uint8_t **bytes, uint64_t *size,
+                                  struct walrus_error *error)
+{
+    struct io_file *file = NULL;
+    int rc = inspection->io->ops->open(inspection->io, name, IO_READ_ONLY, &file);
+    *bytes = NULL;
+    *size = 0;
+    if (rc == -ENOENT)
+        return WALRUS_OK;
+    if (rc < 0)
+        return error_system(error, rc, "open %s", name);
+    rc = file->ops->size(file, size);
+    if (rc == 0 && *size > META_BYTES_MAX)
+        rc = -EFBIG;
+    uint64_t padded = max_u64(*size, FILE_HEADER_BYTES);
+    *bytes = rc == 0 ? malloc(padded) : NULL;
+    if (rc == 0)
+        rc = *bytes ? io_read_padded(file, *bytes, padded, 0) : -ENOMEM;
+    file->ops->close(file);
+    if (rc < 0) {
+        free(*bytes);
+        *bytes = NULL;
+        return error_system(error, rc, "read %s", name);
+    }
+    return WALRUS_OK;
+}
+
+/* ---- catalogue ---- */
+
+static const char *record_kind_name(enum catalog_record_type type)
+{
+    static const char *const names[] = {
+        [CATALOG_TOPIC_CREATED] = "topic created",          [CATALOG_TOPIC_DELETED] = "topic deleted",
+        [CATALOG_NAMESPACE_CREATED] = "namespace created",  [CATALOG_NAMESPACE_REMOVED] = "namespace removed",
+        [CATALOG_CHANGED] = "attributes changed",           [CATALOG_SEGMENT_CREATED] = "segment file made",
+        [CATALOG_SEGMENT_REMOVED] = "segment file removed", [CATALOG_CURSORS_CREATED] = "cursor file made",
+    };
+    return (size_t)type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : NULL;
+}
+
+static void show_catalog_gap(struct inspection *inspection, uint64_t from, uint64_t to, bool more_follows)
+{
+    struct walrus_item item = {.kind = WALRUS_ITEM_GAP,
+                               .file = CATALOG_NAME,
+                               .file_offset = from,
+                               .file_bytes = to - from,
+                               .segment = WALRUS_NOWHERE,
+                               .verdict = more_follows ? WALRUS_VERDICT_DAMAGED : WALRUS_VERDICT_TORN};
+    inspection_note(&item, "no valid catalogue record");
+    inspection_show(inspection, &item);
+}
+
+enum walrus_code inspect_catalog(struct inspection *inspection, struct walrus_error *error)
+{
+    uint8_t *bytes;
+    uint64_t size;
+    struct file_header header;
+    enum walrus_code code = read_file(inspection, CATALOG_NAME, &bytes, &size, error);
+    if (code != WALRUS_OK)
+        return code;
+    if (!bytes) {
+        bool has_catalog, has_others = false;
+        (void)log_look_for_files(inspection->io, &has_catalog, &has_others);
+        return has_others
+                   ? error_set(error, WALRUS_E_DAMAGED, 0, "%s is missing though there are segment files", CATALOG_NAME)
+                   : error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no log in this directory (no %s)", CATALOG_NAME);
+    }
+    enum file_header_verdict verdict = file_header_decode(bytes, FILE_CATALOG, &header);
+    if (verdict != FILE_HEADER_OK) {
+        free(bytes);
+        return verdict == FILE_HEADER_VERSION
+                   ? error_set(error, WALRUS_E_VERSION, 0, "%s: made by a newer version", CATALOG_NAME)
+                   : error_set(error, WALRUS_E_DAMAGED, 0, "%s: damaged file header", CATALOG_NAME);
+    }
+    inspection->log->log_id = header.log_id;
+    uint64_t gap = 0;
+    for (uint64_t at = FILE_HEADER_BYTES; code == WALRUS_OK && at + CATALOG_RECORD_HEADER <= size;) {
+        struct catalog_record record;
+        size_t taken = catalog_record_decode(bytes + at, (size_t)(size - at), header.log_id, &record);
+        if (taken == 0) {
+            gap = gap ? gap : at;
+            at += 8;
+            continue;
+        }
+        if (gap)
+            show_catalog_gap(inspection, gap, at, true);
+        gap = 0;
+        struct walrus_item item = {.kind = WALRUS_ITEM_CATALOG,
+                                   .file = CATALOG_NAME,
+                                   .file_offset = at,
+                                   .file_bytes = taken,
+                                   .segment = WALRUS_NOWHERE,
+                                   .topic_id = record.node_id,
+                                   .topic_name = record.name[0] ? record.name : NULL,
+                                   .time_ns = record.time_ns,
+                                   .sequence = record.number};
+        const char *kind = record_kind_name(record.type);
+        item.verdict = kind ? WALRUS_VERDICT_OK : WALRUS_VERDICT_UNKNOWN;
+        inspection_note(&item, "%s", kind ? kind : "record of an unknown type");
+        inspection_show(inspection, &item);
+        code = recovery_take_record(&record, &inspection->recovery, error);
+        at += taken;
+    }
+    if (gap && !bytes_are_zero(bytes + gap, (size_t)(size - gap)))
+        show_catalog_gap(inspection, gap, size, false);
+    free(bytes);
+    return code;
+}
+
+/* ---- cursors ---- */
+
+static const char *topic_name_of(struct inspection *inspection, uint64_t id, bool *deleted)
+{
+    struct found_node *node;
+    HASH_FIND(hh, inspection->recovery.nodes, &id, sizeof(id), node);
+    *deleted = !node || node->deleted;
+    return node && node->record.name[0] ? node->record.name : NULL;
+}
+
+enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_error *error)
+{
+    uint8_t *bytes;
+    uint64_t size;
+    enum walrus_code code = read_file(inspection, CURSOR_FILE_NAME, &bytes, &size, error);
+    if (code == WALRUS_OK && !bytes && inspection->recovery.cursors_on_record)
+        inspection_show_missing(inspection, CURSOR_FILE_NAME, WALRUS_NOWHERE);
+    if (code != WALRUS_OK || !bytes)
+        return code;
+    uint64_t log_id = inspection->log->log_id;
+    for (uint64_t slot = 0; CURSOR_FILE_FIRST_SLOT + (slot + 1) * CURSOR_SLOT_BYTES <= size; slot++) {
+        uint64_t place = CURSOR_FILE_FIRST_SLOT + slot * CURSOR_SLOT_BYTES;
+        struct cursor_record best = {0};
+        int valid = 0;
+        bool deleted, broken = false;
+        for (unsigned copy = 0; copy < 2; copy++) {
+            struct cursor_record record;
+            const uint8_t *at = bytes + place + copy * CURSOR_COPY_BYTES;
+            if (cursor_copy_decode(at, log_id, slot, &record)) {
+                valid++;
+                best = record.generation >= best.generation ? record : best;
+            } else {
+                broken = broken || !bytes_are_zero(at, CURSOR_COPY_BYTES);
+            }
+        }
+        if (valid == 0 && !broken)
+            continue;
+        const char *name = topic_name_of(inspection, best.topic_id, &deleted);
+        if (valid > 0 && deleted)
+            continue; /* free */
+        struct walrus_item item = {.kind = WALRUS_ITEM_CURSOR,
+                                   .file = CURSOR_FILE_NAME,
+                                   .file_offset = place,
+                                   .file_bytes = CURSOR_SLOT_BYTES,
+                                   .segment = WALRUS_NOWHERE,
+                                   .topic_id = best.topic_id,
+                                   .topic_name = name,
+                                   .sequence = best.sequence,
+                                   .offset = best.offset,
+                                   .time_ns = best.time_ns};
+        if (valid == 0) {
+            item.verdict = WALRUS_VERDICT_DAMAGED;
+            inspection_note(&item, "neither copy of the cursor is valid");
+        } else if (broken) {
+            item.verdict = WALRUS_VERDICT_TORN;
+            inspection_note(&item, "one copy is not valid; generation %" PRIu64 " counts", best.generation);
+        } else {
+            inspection_note(&item, "group %s, generation %" PRIu64, best.group_id == 0 ? "default" : "?",
+                            best.generation);
+        }
+        struct found_node *node;
+        HASH_FIND(hh, inspection->recovery.nodes, &best.topic_id, sizeof(best.topic_id), node);
+        if (valid > 0 && node && best.sequence > node->cursor_sequence) {
+            node->cursor_sequence = best.sequence;
+            node->cursor_place = place;
+        }
+        inspection_show(inspection, &item);
+    }
+    free(bytes);
+    return WALRUS_OK;
+}
