@@ -23,7 +23,6 @@ struct placed_block {
     const struct found_block *block;
     struct found_node *node;
     uint64_t limit; /* sequence at which the topic's next block goes on */
-    bool last;      /* of the living ones */
     bool first;
     struct topic_end end;
 };
@@ -306,7 +305,6 @@ static enum walrus_code place_blocks(struct inspection *inspection, struct place
                 .node = node,
                 .limit = i + 1 < living ? node->blocks[i + 1].first_sequence : UINT64_MAX,
                 .first = i == 0,
-                .last = i + 1 == living,
                 .end = end,
             };
     }
