@@ -32,6 +32,7 @@ static const struct {
     [WALRUS_E_DELETED] = {"deleted", ESTALE},
     [WALRUS_E_READ_ONLY] = {"read-only", EROFS},
     [WALRUS_E_PERMISSION] = {"permission denied", EACCES},
+    [WALRUS_E_TIMED_OUT] = {"timed out", ETIMEDOUT},
 };
 
 const char *walrus_code_name(enum walrus_code code)

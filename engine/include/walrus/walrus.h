@@ -27,10 +27,10 @@ extern "C" {
 #endif
 
 #define WALRUS_VERSION_MAJOR 0
-#define WALRUS_VERSION_MINOR 1
+#define WALRUS_VERSION_MINOR 2
 #define WALRUS_VERSION_PATCH 0
 
-/* "0.1.0" */
+/* "0.2.0": of the library that is linked, which need not be that of this header. */
 const char *walrus_version(void);
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
@@ -72,6 +72,24 @@ struct walrus_consistency {
 
 enum walrus_backend {
     WALRUS_BACKEND_FD = 0, /* pread and pwrite, io_uring for batches where it works */
+    WALRUS_BACKEND_MMAP,   /* segment files are mapped. The first such log of a process installs a handler for SIGBUS,
+                              which passes on what is not its own: a file that shrinks or cannot be read is an error of
+                              the call, not the end of the process. The last one takes the handler away */
+};
+
+/* Which blocks of a topic may be freed. The tail block, which appends go into, is never freed. */
+enum walrus_retention_mode {
+    WALRUS_RETAIN_INHERIT = 0, /* per topic only: what the log says */
+    WALRUS_RETAIN_CONSUMED,    /* a block goes once every group with a cursor on the topic has passed it durably; with
+                                  no cursor nothing goes */
+    WALRUS_RETAIN_ALL,         /* nothing goes but by walrus_topic_trim() */
+    WALRUS_RETAIN_BYTES,       /* at least the newest `limit` bytes of the stream stay; blocks before them go */
+    WALRUS_RETAIN_AGE,         /* a block goes once its newest entry is older than `limit` ms */
+};
+
+struct walrus_retention {
+    enum walrus_retention_mode mode;
+    uint64_t limit; /* WALRUS_RETAIN_BYTES: bytes; WALRUS_RETAIN_AGE: ms; else 0 */
 };
 
 struct walrus_options {
@@ -79,22 +97,26 @@ struct walrus_options {
     const char
         *instance_key; /* NULL or a valid name component: the log lives in data_dir/key. Rejected, never rewritten */
     struct walrus_sync_policy sync;
-    struct walrus_consistency consistency; /* for cursors that are opened without one of their own */
+    struct walrus_consistency consistency; /* of groups that have none of their own */
+    struct walrus_retention retention;     /* of topics that have none of their own. Default WALRUS_RETAIN_CONSUMED */
     enum walrus_backend backend;
     bool io_uring_disabled;
-    bool quiet;            /* from WALRUS_QUIET; the library never prints, its callers may look here */
-    bool create;           /* make the log if there is none; else WALRUS_E_NOT_FOUND. Default true */
+    bool fail_fast; /* an append that meets a running batch of its topic is WALRUS_E_WOULD_BLOCK instead of waiting */
+    bool quiet;     /* from WALRUS_QUIET; the library never prints, its callers may look here */
+    bool create;    /* make the log if there is none; else WALRUS_E_NOT_FOUND. Default true */
     uint32_t lock_wait_ms; /* how long to retry a held lock (a dying io_uring process keeps one for a moment). Default
                               1000 */
     uint32_t batch_entries_max; /* entries in one batch; default WALRUS_BATCH_ENTRIES_MAX */
     uint64_t segment_bytes;   /* a segment file is closed to new blocks at this size; 64 KiB .. 1 TiB, default 1 GiB */
     uint32_t block_bytes_max; /* largest block that growth reaches; power of two, 4 KiB .. 1 GiB, default 4 MiB */
+    uint64_t mark_bytes; /* after so many bytes of new blocks all is synced and a clean mark is written, which bounds
+                            the work of a recovery; 0: only at close. Default 512 MiB */
 };
 
 /*
  * Fills `options` with the defaults and then with what the environment says: WALRUS_DATA_DIR (default "wal_files"),
  * WALRUS_INSTANCE_KEY, WALRUS_QUIET, WALRUS_FSYNC (sync-each | no-fsync | async | <n>ms; default 200ms), WALRUS_BACKEND
- * (fd), WALRUS_DISABLE_IO_URING. The strings point into the environment. WALRUS_E_INVALID when a variable has no
+ * (fd | mmap), WALRUS_DISABLE_IO_URING. The strings point into the environment. WALRUS_E_INVALID when a variable has no
  * meaning.
  */
 enum walrus_code walrus_options_init(struct walrus_options *options, struct walrus_error *error);
@@ -111,11 +133,18 @@ enum walrus_code walrus_consistency_parse(const char *text, struct walrus_consis
                                           struct walrus_error *error);
 
 /*
+ * Parses a retention: "consumed", "all", "bytes:<n>" with an optional K, M, G or T (of 1024), "age:<n>" with ms, s, m,
+ * h or d. WALRUS_E_INVALID otherwise.
+ */
+enum walrus_code walrus_retention_parse(const char *text, struct walrus_retention *retention,
+                                        struct walrus_error *error);
+
+/*
  * Opens a log: locks the directory, recovers every topic, makes durable what it exposes. `*log` is owned by the caller
  * and ended by walrus_close(). WALRUS_E_BUSY names the process that holds the log. A damaged entry does not fail the
  * open: it is counted in walrus_log_info() and reported where it is read.
  *
- * The log starts one thread (for WALRUS_SYNC_EVERY): open after fork, not before.
+ * The log starts threads of its own (syncs at intervals, retention, clean marks): open after fork, not before.
  */
 enum walrus_code walrus_open(const struct walrus_options *options, struct walrus_log **log, struct walrus_error *error);
 
@@ -136,7 +165,11 @@ struct walrus_log_info {
     uint64_t block_bytes; /* file space that belongs to topics */
     struct walrus_sync_policy sync;
     struct walrus_consistency consistency;
-    bool io_uring_active;      /* batches go through io_uring */
+    struct walrus_retention retention;
+    enum walrus_backend backend;
+    bool io_uring_active;      /* a ring works here */
+    bool io_uring_writes;      /* batches in several runs go through it (in one run, too, where no reason is given) */
+    bool io_uring_reads;       /* reads over several blocks go through it */
     char io_uring_reason[120]; /* why not, or why not all of them; or empty */
     /* since open */
     uint64_t appended_entries;
@@ -144,7 +177,12 @@ struct walrus_log_info {
     uint64_t syncs; /* data syncs issued; less than synced appends where group commit works */
     uint64_t sync_failures;
     uint64_t checkpoints;
+    uint64_t freed_blocks; /* by retention, trimming and deletion */
+    uint64_t freed_bytes;
+    uint64_t clean_marks; /* written since open */
     /* what recovery met at open */
+    uint64_t recovery_ns;               /* how long it took */
+    uint64_t recovery_walked_bytes;     /* of blocks whose records it read, because no clean mark covers them */
     uint64_t recovered_torn_tails;      /* topics whose torn tail was dropped */
     uint64_t recovered_batches_dropped; /* batches without a commit mark, dropped */
     uint64_t recovered_damages;         /* damaged places with valid data after them: kept, reported when read */
@@ -180,6 +218,7 @@ struct walrus_topic_settings {
     struct walrus_attributes attributes;
     struct walrus_sync_policy sync; /* WALRUS_SYNC_INHERIT: as the log */
     enum walrus_framing framing;
+    struct walrus_retention retention; /* WALRUS_RETAIN_INHERIT: as the log */
 };
 
 enum walrus_node_kind { WALRUS_NODE_TOPIC = 1, WALRUS_NODE_NAMESPACE };
@@ -215,6 +254,19 @@ enum walrus_code walrus_namespace_create(struct walrus_log *log, const char *nam
 /* Durable on return. WALRUS_E_NOT_EMPTY while anything is in it. */
 enum walrus_code walrus_namespace_remove(struct walrus_log *log, const char *name, struct walrus_error *error);
 
+enum walrus_topic_setting {
+    WALRUS_SET_SYNC = 1 << 0,
+    WALRUS_SET_RETENTION = 1 << 1,
+    WALRUS_SET_FRAMING = 1 << 2, /* WALRUS_E_NOT_EMPTY once the topic has ever had an entry, unless it stays the same */
+};
+
+/*
+ * Changes settings of a topic: those named in `which` (enum walrus_topic_setting), all or none. In the kernel on
+ * return, durable with the next sync of the topic; in force at once, for what is appended or freed from now on.
+ */
+enum walrus_code walrus_topic_configure(struct walrus_topic *topic, const struct walrus_topic_settings *settings,
+                                        unsigned which, struct walrus_error *error);
+
 /* Sets mode, owner and group of a topic or namespace; in the kernel on return, durable with the next sync. */
 enum walrus_code walrus_set_attributes(struct walrus_log *log, const char *name,
                                        const struct walrus_attributes *attributes, struct walrus_error *error);
@@ -246,7 +298,9 @@ enum walrus_code walrus_topic_delete(struct walrus_log *log, const char *name, s
 
 struct walrus_topic_info {
     uint64_t id;
-    struct walrus_topic_settings settings; /* settings.sync is the effective policy, never INHERIT */
+    struct walrus_topic_settings settings; /* settings.sync and .retention are what is in force, never INHERIT */
+    bool sync_inherited;
+    bool retention_inherited;
     bool deleted;
     bool refuses_appends;      /* after a failed sync, until the log is reopened */
     uint64_t first_sequence;   /* of the first retained entry */
@@ -270,6 +324,36 @@ const char *walrus_topic_name(const struct walrus_topic *topic);
 
 /* Makes durable every entry appended to this topic before the call. */
 enum walrus_code walrus_topic_sync(struct walrus_topic *topic, struct walrus_error *error);
+
+/*
+ * Gives up every entry below `sequence`, whatever the retention: they are gone for readers and groups, and stay gone
+ * after a crash, when the call returns; the space of whole blocks returns within seconds. Cursors before `sequence`
+ * move to it. WALRUS_E_RANGE past the end; nothing happens at or before the first retained entry.
+ */
+enum walrus_code walrus_topic_trim(struct walrus_topic *topic, uint64_t sequence, struct walrus_error *error);
+
+/* ---- waiting for a topic to grow --------------------------------------------------------------------------------- */
+
+struct walrus_watch;
+
+/*
+ * Has `wake` called, from the thread that caused it, each time readers of the topic may find something new: entries
+ * became visible, entries that were taken were given back, the topic was deleted. No lock of the library is held;
+ * `wake` must not block and must not destroy the watch (write to an eventfd, queue a task). Calls may come together or
+ * for nothing, and are never lost: look at the topic after creating the watch and after each call.
+ */
+enum walrus_code walrus_watch_create(struct walrus_topic *topic, void (*wake)(void *context), void *context,
+                                     struct walrus_watch **watch, struct walrus_error *error);
+
+/* When it returns, no call of `wake` is running or will come. NULL is allowed. */
+void walrus_watch_destroy(struct walrus_watch *watch);
+
+/*
+ * Waits until the topic has an entry with the sequence `sequence` (next_sequence > sequence). WALRUS_E_TIMED_OUT after
+ * timeout_ms (UINT32_MAX: never), WALRUS_E_DELETED when the topic is deleted meanwhile.
+ */
+enum walrus_code walrus_topic_wait(struct walrus_topic *topic, uint64_t sequence, uint32_t timeout_ms,
+                                   struct walrus_error *error);
 
 /* ---- append ------------------------------------------------------------------------------------------------------ */
 
@@ -304,6 +388,21 @@ enum walrus_code walrus_append(struct walrus_topic *topic, const void *data, siz
  */
 enum walrus_code walrus_append_batch(struct walrus_topic *topic, const struct walrus_slice *entries, size_t entry_count,
                                      unsigned flags, struct walrus_receipt *receipt, struct walrus_error *error);
+
+struct walrus_batch_entry {
+    struct walrus_topic *topic;
+    const void *data; /* may be NULL when length is 0 */
+    size_t length;
+};
+
+/*
+ * As walrus_append_batch(), over any number of topics of one log: readers of all of them see, and a crash leaves in all
+ * of them, all entries or none. Entries of one topic keep their order. The batch is durable on return when any of its
+ * topics syncs each append, or with WALRUS_DURABLE. `receipts` may be NULL, else has room for one per entry.
+ */
+enum walrus_code walrus_append_batch_topics(struct walrus_log *log, const struct walrus_batch_entry *entries,
+                                            size_t entry_count, unsigned flags, struct walrus_receipt *receipts,
+                                            struct walrus_error *error);
 
 /* ---- read by position -------------------------------------------------------------------------------------------- */
 
@@ -356,6 +455,13 @@ enum walrus_code walrus_seek_sequence(struct walrus_topic *topic, uint64_t seque
 enum walrus_code walrus_seek_offset(struct walrus_topic *topic, uint64_t offset, struct walrus_position *position,
                                     struct walrus_error *error);
 
+/*
+ * To the first entry appended at or after `time_ns`, or to the end. Times never go back within a topic, whatever the
+ * clock does. Logarithmic work, as the other seeks.
+ */
+enum walrus_code walrus_seek_time(struct walrus_topic *topic, uint64_t time_ns, struct walrus_position *position,
+                                  struct walrus_error *error);
+
 struct walrus_read_limits {
     size_t max_bytes;      /* of payload; one entry is read even if it is larger. 0: one entry */
     size_t max_entries;    /* 0: WALRUS_BATCH_ENTRIES_MAX */
@@ -383,43 +489,11 @@ enum walrus_code walrus_skip_damage(struct walrus_topic *topic, struct walrus_po
 enum walrus_code walrus_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset,
                                     void *buffer, size_t size, size_t *got, struct walrus_error *error);
 
-/* ---- consume ----------------------------------------------------------------------------------------------------- */
-
-/*
- * Opens the cursor of a consumer group. `group` is NULL or "default" (named groups: WALRUS_E_NOT_FOUND for now).
- * Handles of one group share one cursor: each entry goes to exactly one of them. `consistency` NULL: the log's; while
- * several handles are open the latest one's counts.
- */
-enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *group,
-                                    const struct walrus_consistency *consistency, struct walrus_cursor **cursor,
-                                    struct walrus_error *error);
-
-/* Persists the cursor (at-least-once) when anything was read. The handle is gone even on failure. NULL is allowed. */
-enum walrus_code walrus_cursor_close(struct walrus_cursor *cursor, struct walrus_error *error);
-
-enum walrus_cursor_flags {
-    WALRUS_PEEK = 1 << 0, /* hand out, but leave the cursor where it is */
-    /* WALRUS_NONBLOCK is understood too: WALRUS_E_WOULD_BLOCK instead of waiting for a sync or another reader */
-};
-
-/*
- * Reads the next entries and, without WALRUS_PEEK, checkpoints the cursor past them as the consistency says. Success
- * with count 0: nothing there. WALRUS_E_DAMAGED: the next entry is damaged; walrus_cursor_skip_damage() goes past it.
- * If the checkpoint fails, nothing is handed out and the cursor has not moved.
- */
-enum walrus_code walrus_cursor_read(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
-                                    unsigned flags, struct walrus_entries *entries, struct walrus_error *error);
-
-enum walrus_code walrus_cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries,
-                                           struct walrus_error *error);
-
-/* The next sequence that a read of this group hands out. */
-enum walrus_code walrus_cursor_get(struct walrus_cursor *cursor, uint64_t *sequence, struct walrus_error *error);
-
-/* Moves the cursor; durable on return. WALRUS_E_RANGE outside first_sequence .. next_sequence. */
-enum walrus_code walrus_cursor_set(struct walrus_cursor *cursor, uint64_t sequence, struct walrus_error *error);
-
 #ifdef __cplusplus
 }
 #endif
+
+/* Groups, cursors, acknowledgement. */
+#include <walrus/walrus_consume.h>
+
 #endif
