@@ -85,6 +85,8 @@ int cli_exit_code(enum walrus_code code)
     case WALRUS_E_READ_ONLY:
     case WALRUS_E_PERMISSION:
         return CLI_PERMISSION;
+    case WALRUS_E_TIMED_OUT:
+        return CLI_TIMEOUT;
     }
     return CLI_UNAVAILABLE;
 }
