@@ -12,9 +12,18 @@
 #define CURSOR_COPY_BYTES 64u
 #define CURSOR_SLOT_BYTES (2 * CURSOR_COPY_BYTES)
 
+/* Where a slot stands in the cursor file. */
+static inline uint64_t cursor_slot_place(uint64_t slot)
+{
+    return CURSOR_FILE_FIRST_SLOT + slot * CURSOR_SLOT_BYTES;
+}
+
+/* Not a group's cursor: the topic's first retained entry. */
+#define CURSOR_GROUP_RETAINED UINT64_MAX
+
 struct cursor_record {
     uint64_t topic_id;   /* 0: the slot is free */
-    uint64_t group_id;   /* 0: the default group */
+    uint64_t group_id;   /* 0: the default group; CURSOR_GROUP_RETAINED: no group */
     uint64_t generation; /* the valid copy with the larger one counts; also says which copy is next */
     uint64_t sequence;   /* the next entry to hand out */
     uint64_t offset;     /* its stream offset, for people */

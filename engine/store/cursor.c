@@ -33,7 +33,7 @@ enum walrus_code cursor_of_topic(struct walrus_topic *topic, struct walrus_curso
     return WALRUS_OK;
 }
 
-enum walrus_code cursor_restore(struct walrus_topic *topic, uint64_t slot, uint64_t generation, uint64_t sequence,
+enum walrus_code cursor_restore(struct walrus_topic *topic, uint64_t slot, const struct cursor_record *record,
                                 struct walrus_error *error)
 {
     struct walrus_cursor *cursor;
@@ -41,10 +41,10 @@ enum walrus_code cursor_restore(struct walrus_topic *topic, uint64_t slot, uint6
     if (code != WALRUS_OK)
         return code;
     /* A cursor never points past durable data, so this bound only meets damage; better a repeat than a gap then. */
-    sequence = min_u64(max_u64(sequence, topic->first_sequence), topic->next_sequence);
+    uint64_t sequence = min_u64(max_u64(record->sequence, topic->first_sequence), topic->next_sequence);
     cursor->has_slot = true;
     cursor->slot = slot;
-    cursor->generation = generation;
+    cursor->generation = record->generation;
     cursor->persisted_sequence = sequence;
     cursor->position = (struct walrus_position){.sequence = sequence};
     return WALRUS_OK;

@@ -14,6 +14,7 @@
 
 #include <walrus/walrus.h>
 
+#include "format/cursor_slot.h"
 #include "store/topic.h"
 
 struct walrus_cursor {
@@ -35,7 +36,7 @@ struct walrus_cursor {
 enum walrus_code cursor_of_topic(struct walrus_topic *topic, struct walrus_cursor **cursor, struct walrus_error *error);
 
 /* For recovery: a cursor that was persisted in `slot`. */
-enum walrus_code cursor_restore(struct walrus_topic *topic, uint64_t slot, uint64_t generation, uint64_t sequence,
+enum walrus_code cursor_restore(struct walrus_topic *topic, uint64_t slot, const struct cursor_record *record,
                                 struct walrus_error *error);
 
 /* Frees it; the slot of a deleted topic becomes free. */

@@ -35,11 +35,6 @@ void cursor_file_fini(struct cursor_file *file)
     pthread_mutex_destroy(&file->lock);
 }
 
-static uint64_t slot_place(uint64_t slot)
-{
-    return CURSOR_FILE_FIRST_SLOT + slot * CURSOR_SLOT_BYTES;
-}
-
 /* The file with its name is durable before a cursor in it counts. */
 static enum walrus_code create_locked(struct cursor_file *file, struct walrus_error *error)
 {
@@ -98,26 +93,33 @@ static int decode_slot(const uint8_t *bytes, uint64_t log_id, uint64_t slot, str
 }
 
 static enum walrus_code load_slots(struct cursor_file *file, const uint8_t *bytes, uint64_t slot_count,
-                                   bool (*take)(uint64_t slot, const struct cursor_record *record, void *context),
+                                   enum walrus_code (*keep)(uint64_t slot, const struct cursor_record *record,
+                                                            void *context, bool *used, struct walrus_error *error),
                                    void *context, uint64_t *damages, struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
     for (uint64_t slot = 0; code == WALRUS_OK && slot < slot_count; slot++) {
         struct cursor_record record;
-        int found = decode_slot(bytes + slot_place(slot), file->log_id, slot, &record);
+        int found = decode_slot(bytes + cursor_slot_place(slot), file->log_id, slot, &record);
         if (found == 0)
             continue;
         file->next_slot = slot + 1;
-        if (found < 0)
+        if (found < 0) {
             (*damages)++; /* left alone: neither used nor overwritten */
-        else if (record.topic_id == 0 || !take(slot, &record, context))
+            continue;
+        }
+        bool used = false;
+        if (record.topic_id != 0)
+            code = keep(slot, &record, context, &used, error);
+        if (code == WALRUS_OK && !used)
             code = add_free_locked(file, slot, record.generation, error);
     }
     return code;
 }
 
 enum walrus_code cursor_file_load(struct cursor_file *file,
-                                  bool (*take)(uint64_t slot, const struct cursor_record *record, void *context),
+                                  enum walrus_code (*keep)(uint64_t slot, const struct cursor_record *record,
+                                                           void *context, bool *used, struct walrus_error *error),
                                   void *context, uint64_t *damages, struct walrus_error *error)
 {
     struct io_file *opened = NULL;
@@ -137,19 +139,19 @@ enum walrus_code cursor_file_load(struct cursor_file *file,
     uint64_t slot_count = size > CURSOR_FILE_FIRST_SLOT ? (size - CURSOR_FILE_FIRST_SLOT) / CURSOR_SLOT_BYTES : 0;
     if (slot_count > SLOTS_MAX)
         return error_set(error, WALRUS_E_DAMAGED, 0, "%s: %" PRIu64 " bytes cannot be", CURSOR_FILE_NAME, size);
-    uint8_t *bytes = malloc(slot_place(slot_count));
+    uint8_t *bytes = malloc(cursor_slot_place(slot_count));
     if (!bytes)
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "%s: out of memory", CURSOR_FILE_NAME);
     enum walrus_code code = WALRUS_OK;
     struct file_header header;
-    rc = io_read_padded(opened, bytes, slot_place(slot_count), 0);
+    rc = io_read_padded(opened, bytes, cursor_slot_place(slot_count), 0);
     if (rc < 0)
         code = error_system(error, rc, "read %s", CURSOR_FILE_NAME);
     else if (file_header_decode(bytes, FILE_CURSORS, &header) == FILE_HEADER_VERSION)
         code = error_set(error, WALRUS_E_VERSION, 0, "%s: made by a newer version", CURSOR_FILE_NAME);
     else
         /* Without a valid header the slots still speak for themselves: their checksums know the log. */
-        code = load_slots(file, bytes, slot_count, take, context, damages, error);
+        code = load_slots(file, bytes, slot_count, keep, context, damages, error);
     free(bytes);
     file->slot_count = slot_count;
     /* What a reader of the cursors builds on from here survives a second crash. */
@@ -166,9 +168,9 @@ enum walrus_code cursor_file_load(struct cursor_file *file,
 static int grow_locked(struct cursor_file *file)
 {
     static const uint8_t zeros[GROW_MAX_BYTES];
-    uint64_t have = slot_place(file->slot_count) - CURSOR_FILE_FIRST_SLOT;
+    uint64_t have = cursor_slot_place(file->slot_count) - CURSOR_FILE_FIRST_SLOT;
     size_t more = (size_t)max_u64(GROW_MIN_BYTES, min_u64(have, GROW_MAX_BYTES));
-    int rc = io_full_write_bytes(file->file, zeros, more, slot_place(file->slot_count));
+    int rc = io_full_write_bytes(file->file, zeros, more, cursor_slot_place(file->slot_count));
     if (rc == 0)
         file->slot_count += more / CURSOR_SLOT_BYTES;
     return rc;
@@ -213,7 +215,7 @@ static int write_copy(struct cursor_file *file, uint64_t slot, const struct curs
     uint8_t bytes[CURSOR_COPY_BYTES];
     cursor_copy_encode(record, file->log_id, slot, bytes);
     return io_full_write_bytes(file->file, bytes, sizeof(bytes),
-                               slot_place(slot) + record->generation % 2 * CURSOR_COPY_BYTES);
+                               cursor_slot_place(slot) + record->generation % 2 * CURSOR_COPY_BYTES);
 }
 
 void cursor_file_put_back(struct cursor_file *file, uint64_t slot, const struct cursor_record *record)

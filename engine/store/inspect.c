@@ -258,18 +258,21 @@ static int by_place(const void *a, const void *b)
 }
 
 /* A cursor never passes what is durable: where it stands behind its topic's end, entries are gone. */
-static void show_cursor_behind_end(struct inspection *inspection, const struct found_node *node, uint64_t end)
+static void check_cursors(struct inspection *inspection, const struct found_node *node, uint64_t end)
 {
+    const struct found_cursor *farthest = recovery_farthest_cursor(node);
+    if (!farthest || farthest->record.sequence <= end)
+        return;
     struct walrus_item item = {.kind = WALRUS_ITEM_GAP,
                                .verdict = WALRUS_VERDICT_MISSING,
                                .file = CURSOR_FILE_NAME,
-                               .file_offset = node->cursor_place,
+                               .file_offset = cursor_slot_place(farthest->slot),
                                .segment = WALRUS_NOWHERE,
                                .topic_id = node->id,
                                .topic_name = node->record.name,
                                .sequence = end};
     inspection_note(&item, "entries %" PRIu64 " to %" PRIu64 " were consumed and are not there", end,
-                    node->cursor_sequence - 1);
+                    farthest->record.sequence - 1);
     inspection_show(inspection, &item);
 }
 
@@ -285,8 +288,8 @@ static enum walrus_code place_blocks(struct inspection *inspection, struct place
         if (node->is_topic && !node->deleted)
             inspection->summary.topics++;
         if (all == 0) {
-            if (!node->deleted && node->cursor_sequence > 0)
-                show_cursor_behind_end(inspection, node, 0);
+            if (!node->deleted)
+                check_cursors(inspection, node, 0);
             continue;
         }
         uint8_t framing = node->record.framing <= WALRUS_FRAMING_NUL ? node->record.framing : 0;
@@ -297,8 +300,8 @@ static enum walrus_code place_blocks(struct inspection *inspection, struct place
             node->deleted ? WALRUS_OK : recovery_find_end(&inspection->recovery, node, &living, &end, error);
         if (code != WALRUS_OK)
             return code;
-        if (!node->deleted && node->cursor_sequence > end.sequence)
-            show_cursor_behind_end(inspection, node, end.sequence);
+        if (!node->deleted)
+            check_cursors(inspection, node, end.sequence);
         for (size_t i = 0; i < all; i++)
             placed[(*count)++] = (struct placed_block){
                 .block = &node->blocks[i],

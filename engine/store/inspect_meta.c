@@ -142,8 +142,8 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
     if (code != WALRUS_OK || !bytes)
         return code;
     uint64_t log_id = inspection->log->log_id;
-    for (uint64_t slot = 0; CURSOR_FILE_FIRST_SLOT + (slot + 1) * CURSOR_SLOT_BYTES <= size; slot++) {
-        uint64_t place = CURSOR_FILE_FIRST_SLOT + slot * CURSOR_SLOT_BYTES;
+    for (uint64_t slot = 0; code == WALRUS_OK && cursor_slot_place(slot + 1) <= size; slot++) {
+        uint64_t place = cursor_slot_place(slot);
         struct cursor_record best = {0};
         int valid = 0;
         bool deleted, broken = false;
@@ -182,14 +182,11 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
             inspection_note(&item, "group %s, generation %" PRIu64, best.group_id == 0 ? "default" : "?",
                             best.generation);
         }
-        struct found_node *node;
-        HASH_FIND(hh, inspection->recovery.nodes, &best.topic_id, sizeof(best.topic_id), node);
-        if (valid > 0 && node && best.sequence > node->cursor_sequence) {
-            node->cursor_sequence = best.sequence;
-            node->cursor_place = place;
-        }
+        bool used;
+        if (valid > 0)
+            code = recovery_keep_cursor(&inspection->recovery, slot, &best, &used, error);
         inspection_show(inspection, &item);
     }
     free(bytes);
-    return WALRUS_OK;
+    return code;
 }

@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "format/name.h"
 #include "store/block_scan.h"
-#include "store/cursor.h"
 
 /* The catalogue is rewritten when so many of its records say nothing any more. */
 #define REWRITE_DEAD_MIN 1024u
@@ -132,7 +131,7 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
     return WALRUS_OK;
 }
 
-/* ---- 3. topics ---- */
+/* ---- 4. topics ---- */
 
 static enum walrus_code make_namespaces(struct recovery *recovery, struct walrus_error *error)
 {
@@ -164,6 +163,8 @@ static enum walrus_code make_topic(struct recovery *recovery, struct found_node 
     topic->created_ns = node->record.time_ns;
     node->topic = topic;
     enum walrus_code code = recovery_topic(recovery, node, error);
+    if (code == WALRUS_OK)
+        code = recovery_restore_cursors(recovery, node, error);
     bool added = false;
     if (code == WALRUS_OK)
         code = topic_table_insert_topic(&log->names, topic, &added, error);
@@ -210,32 +211,6 @@ static enum walrus_code make_topics(struct recovery *recovery, struct walrus_err
         code = make_topic(recovery, node, error);
     }
     return code;
-}
-
-/* ---- 4. cursors ---- */
-
-static bool take_cursor(uint64_t slot, const struct cursor_record *record, void *context)
-{
-    struct recovery *recovery = context;
-    struct found_node *node;
-    HASH_FIND(hh, recovery->nodes, &record->topic_id, sizeof(record->topic_id), node);
-    recovery->highest_id = max_u64(recovery->highest_id, record->topic_id);
-    if (!node || !node->topic || record->group_id != 0)
-        return node && node->topic; /* another group's: kept, though not known here */
-    if (record->sequence > node->topic->next_sequence) {
-        /* A cursor never passes what is durable: entries that were safe are gone. */
-        struct walrus_topic *topic = node->topic;
-        topic->damages++;
-        recovery_note(recovery, &recovery->log->findings.damages,
-                      "'%s': its cursor stands at %" PRIu64 ", behind its end at %" PRIu64, topic->name,
-                      record->sequence, topic->next_sequence);
-        /* Sequences are never used twice: what is appended goes on where the lost entries ended. */
-        topic->next_sequence = topic->visible_sequence = topic->recovered_sequence = record->sequence;
-        topic->next_offset = topic->visible_offset = max_u64(topic->next_offset, record->offset);
-        atomic_store(&topic->durable_sequence, record->sequence);
-        topic->tail = NULL;
-    }
-    return cursor_restore(node->topic, slot, record->generation, record->sequence, NULL) == WALRUS_OK;
 }
 
 /* ---- all of it ---- */
@@ -299,6 +274,7 @@ void recovery_fini(struct recovery *recovery)
     {
         HASH_DEL(recovery->nodes, node);
         free(node->blocks);
+        free(node->cursors);
         free(node);
     }
     free(recovery->missing_segments);
@@ -309,23 +285,17 @@ void recovery_fini(struct recovery *recovery)
 enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error)
 {
     struct recovery recovery = {.log = log, .highest_id = ROOT_NODE_ID};
-    uint64_t cursor_damages = 0;
     enum walrus_code code = open_files(&recovery, error);
     if (code == WALRUS_OK && !(recovery.window = malloc(BLOCK_SCAN_WINDOW)))
         code = no_memory(error);
     if (code == WALRUS_OK && recovery.root_changed)
         topic_table_set_root(&log->names, &recovery.root);
+    if (code == WALRUS_OK)
+        code = recovery_load_cursors(&recovery, error);
     /* Before any number is given out: parents made for adopted topics must not take one that a later node has. */
     log->names.next_id = max_u64(log->names.next_id, recovery.highest_id + 1);
     if (code == WALRUS_OK)
         code = make_topics(&recovery, error);
-    if (code == WALRUS_OK)
-        code = cursor_file_load(&log->cursors, take_cursor, &recovery, &cursor_damages, error);
-    log->names.next_id = max_u64(log->names.next_id, recovery.highest_id + 1);
-    if (code == WALRUS_OK && recovery.cursors_on_record && !log->cursors.file)
-        recovery_note(&recovery, &log->findings.damages, "the cursor file is missing: consuming begins anew");
-    if (cursor_damages > 0)
-        recovery_note(&recovery, &log->findings.damages, "%" PRIu64 " damaged cursors", cursor_damages);
     if (code == WALRUS_OK)
         code = make_durable(&recovery, error);
     if (code == WALRUS_OK && should_rewrite(&recovery))

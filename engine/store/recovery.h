@@ -3,8 +3,8 @@
  *
  * 1. catalogue: which topics and namespaces there are (recovery.c)
  * 2. segments: which blocks there are, by walking the block headers (recovery_blocks.c)
- * 3. topics: each one's blocks in order; where it ends; what a crash left behind that end (recovery_topic.c)
- * 4. cursors
+ * 3. cursors: what the slots of the cursor file say, kept with the topics they are of (recovery_cursors.c)
+ * 4. topics: each one's blocks in order; where it ends; what a crash left behind that end (recovery_topic.c)
  * 5. everything that readers will see is made durable before they see it
  */
 #ifndef WALRUS_STORE_RECOVERY_H
@@ -18,6 +18,7 @@
 
 #include "format/block_header.h"
 #include "format/catalog_record.h"
+#include "format/cursor_slot.h"
 #include "store/log.h"
 
 /* A block found on disk. */
@@ -36,6 +37,12 @@ struct found_block {
     bool superseded; /* inspection only: recovery frees them */
 };
 
+/* A slot of the cursor file that is in use. */
+struct found_cursor {
+    uint64_t slot;
+    struct cursor_record record; /* the copy that counts */
+};
+
 /* A topic or namespace, from the catalogue or from the blocks that name it. */
 struct found_node {
     UT_hash_handle hh;
@@ -48,9 +55,10 @@ struct found_node {
     struct found_block *blocks;   /* owned */
     size_t block_count;           /* superseded ones apart, once they are known */
     size_t block_capacity;
+    struct found_cursor *cursors; /* owned; in the order of their slots */
+    size_t cursor_count;
+    size_t cursor_capacity;
     struct walrus_topic *topic; /* once made */
-    uint64_t cursor_sequence;   /* inspection: of its cursor, 0 if none, and the slot's place */
-    uint64_t cursor_place;
 };
 
 /* A damaged file header or block header. */
@@ -92,7 +100,22 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
 /* Step 2. */
 enum walrus_code recovery_find_blocks(struct recovery *recovery, struct walrus_error *error);
 
-/* Step 3, for one topic whose blocks are known: fills the topic. */
+/* Step 3. */
+enum walrus_code recovery_load_cursors(struct recovery *recovery, struct walrus_error *error);
+
+/* Keeps a valid slot with its topic. *used is false when there is no such topic: the slot is free. */
+enum walrus_code recovery_keep_cursor(struct recovery *recovery, uint64_t slot, const struct cursor_record *record,
+                                      bool *used, struct walrus_error *error);
+
+/* NULL: none. */
+const struct found_cursor *recovery_cursor_of(const struct found_node *node, uint64_t group_id);
+const struct found_cursor *recovery_farthest_cursor(const struct found_node *node);
+
+/* Gives a recovered topic its cursors; the topic does not end before any of them. */
+enum walrus_code recovery_restore_cursors(struct recovery *recovery, struct found_node *node,
+                                          struct walrus_error *error);
+
+/* Step 4, for one topic whose blocks are known: fills the topic. */
 enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error);
 
 /* Where a topic ends, for inspection: its blocks are put in order, superseded ones last, *live_count without them. */

@@ -1,0 +1,106 @@
+/*
+ * recovery_cursors.c - persisted cursors, from the cursor file to the topics.
+ *
+ * The file is read before the topics are recovered: what is in its slots says how far a topic has been read, and so
+ * where it must at least end (and, in the slot of the group CURSOR_GROUP_RETAINED, where it begins).
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "store/cursor.h"
+#include "store/recovery.h"
+
+static bool add(struct found_node *node, const struct found_cursor *cursor)
+{
+    if (node->cursor_count == node->cursor_capacity) {
+        size_t capacity = node->cursor_capacity ? node->cursor_capacity * 2 : 1;
+        struct found_cursor *grown = realloc(node->cursors, capacity * sizeof(*grown));
+        if (!grown)
+            return false;
+        node->cursors = grown;
+        node->cursor_capacity = capacity;
+    }
+    node->cursors[node->cursor_count++] = *cursor;
+    return true;
+}
+
+enum walrus_code recovery_keep_cursor(struct recovery *recovery, uint64_t slot, const struct cursor_record *record,
+                                      bool *used, struct walrus_error *error)
+{
+    struct found_node *node;
+    *used = false;
+    recovery->highest_id = max_u64(recovery->highest_id, record->topic_id);
+    HASH_FIND(hh, recovery->nodes, &record->topic_id, sizeof(record->topic_id), node);
+    if (!node || !node->is_topic || node->deleted)
+        return WALRUS_OK;
+    if (!add(node, &(struct found_cursor){slot, *record}))
+        return error_set(error, WALRUS_E_NO_MEMORY, 0, "recovery: out of memory");
+    *used = true;
+    return WALRUS_OK;
+}
+
+const struct found_cursor *recovery_cursor_of(const struct found_node *node, uint64_t group_id)
+{
+    for (size_t i = 0; i < node->cursor_count; i++)
+        if (node->cursors[i].record.group_id == group_id)
+            return &node->cursors[i];
+    return NULL;
+}
+
+const struct found_cursor *recovery_farthest_cursor(const struct found_node *node)
+{
+    const struct found_cursor *farthest = NULL;
+    for (size_t i = 0; i < node->cursor_count; i++)
+        if (!farthest || node->cursors[i].record.sequence > farthest->record.sequence)
+            farthest = &node->cursors[i];
+    return farthest;
+}
+
+static enum walrus_code keep(uint64_t slot, const struct cursor_record *record, void *context, bool *used,
+                             struct walrus_error *error)
+{
+    return recovery_keep_cursor(context, slot, record, used, error);
+}
+
+enum walrus_code recovery_load_cursors(struct recovery *recovery, struct walrus_error *error)
+{
+    struct walrus_log *log = recovery->log;
+    uint64_t damages = 0;
+    enum walrus_code code = cursor_file_load(&log->cursors, keep, recovery, &damages, error);
+    if (code != WALRUS_OK)
+        return code;
+    if (recovery->cursors_on_record && !log->cursors.file)
+        recovery_note(recovery, &log->findings.damages, "the cursor file is missing: consuming begins anew");
+    if (damages > 0)
+        recovery_note(recovery, &log->findings.damages, "%" PRIu64 " damaged cursors", damages);
+    return WALRUS_OK;
+}
+
+/* A cursor never passes what is durable: one behind the topic's end says that entries which were safe are gone. */
+static void check_end(struct recovery *recovery, struct found_node *node)
+{
+    struct walrus_topic *topic = node->topic;
+    const struct found_cursor *farthest = recovery_farthest_cursor(node);
+    if (!farthest || farthest->record.sequence <= topic->next_sequence)
+        return;
+    const struct cursor_record *record = &farthest->record;
+    topic->damages++;
+    recovery_note(recovery, &recovery->log->findings.damages,
+                  "'%s': its cursor stands at %" PRIu64 ", behind its end at %" PRIu64, topic->name, record->sequence,
+                  topic->next_sequence);
+    /* Sequences are never used twice: what is appended goes on where the lost entries ended. */
+    topic->next_sequence = topic->visible_sequence = topic->recovered_sequence = record->sequence;
+    topic->next_offset = topic->visible_offset = max_u64(topic->next_offset, record->offset);
+    atomic_store(&topic->durable_sequence, record->sequence);
+    topic->tail = NULL;
+}
+
+enum walrus_code recovery_restore_cursors(struct recovery *recovery, struct found_node *node,
+                                          struct walrus_error *error)
+{
+    check_end(recovery, node);
+    const struct found_cursor *found = recovery_cursor_of(node, 0);
+    return found ? cursor_restore(node->topic, found->slot, &found->record, error) : WALRUS_OK;
+}
