@@ -199,6 +199,7 @@ void append_blot_unacknowledged(struct walrus_topic *topic)
             if (io_full_write_bytes(file, nothing, sizeof(nothing), block->segment_offset + place) == 0)
                 (void)file->ops->sync(file); /* claims nothing: the segment stays failed */
         }
+        topic_block_release(topic, block);
     }
     topic->tail = NULL;
     pthread_mutex_unlock(&topic->append_lock);

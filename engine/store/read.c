@@ -67,16 +67,39 @@ static int walk_to(struct walrus_topic *topic, struct entry_place *at, uint64_t 
     return rc < 0 ? rc : 0;
 }
 
+void read_leave(struct walrus_topic *topic, struct entry_place *at)
+{
+    if (at->block)
+        topic_block_release(topic, at->block);
+    at->block = NULL;
+}
+
+static enum walrus_code out_of_range(struct walrus_topic *topic, uint64_t sequence, const struct topic_view *view,
+                                     struct walrus_error *error)
+{
+    return error_set(error, WALRUS_E_RANGE, 0, "read of '%s': entry %" PRIu64 " is outside %" PRIu64 "..%" PRIu64,
+                     topic->name, sequence, view->first_sequence, view->end_sequence);
+}
+
+/* No block holds the entry. */
+static enum walrus_code not_found(struct walrus_topic *topic, uint64_t sequence, struct walrus_error *error)
+{
+    struct topic_view view;
+    topic_view(topic, &view); /* as it is now: retention may have overtaken the reader since it looked */
+    if (sequence < view.first_sequence)
+        return out_of_range(topic, sequence, &view, error);
+    enum walrus_code code = error_set(error, WALRUS_E_DAMAGED, 0,
+                                      "read of '%s': the block of entry %" PRIu64 " is missing", topic->name, sequence);
+    error_place(error, WALRUS_NOWHERE, WALRUS_NOWHERE, sequence);
+    return code;
+}
+
 enum walrus_code read_locate(struct walrus_topic *topic, const struct walrus_position *position, struct entry_place *at,
                              struct walrus_error *error)
 {
-    if (!topic_find_block(topic, position->sequence, &at->block, &at->block_end)) {
-        enum walrus_code code =
-            error_set(error, WALRUS_E_DAMAGED, 0, "read of '%s': the block of entry %" PRIu64 " is missing",
-                      topic->name, position->sequence);
-        error_place(error, WALRUS_NOWHERE, WALRUS_NOWHERE, position->sequence);
-        return code;
-    }
+    read_leave(topic, at);
+    if (!topic_find_block(topic, position->sequence, &at->block, &at->block_end))
+        return not_found(topic, position->sequence, error);
     struct block *block = at->block;
     uint64_t known = block->first_sequence;
     at->place = block->first_place;
@@ -224,8 +247,7 @@ enum walrus_code topic_read_entries(struct walrus_topic *topic, struct walrus_po
                               .offset = position->offset};
     topic_view(topic, &reading.view);
     if (position->sequence < reading.view.first_sequence || position->sequence > reading.view.end_sequence)
-        return error_set(error, WALRUS_E_RANGE, 0, "read of '%s': entry %" PRIu64 " is outside %" PRIu64 "..%" PRIu64,
-                         topic->name, position->sequence, reading.view.first_sequence, reading.view.end_sequence);
+        return out_of_range(topic, position->sequence, &reading.view, error);
     entries_reset(entries);
     if (position->sequence == reading.view.end_sequence)
         return WALRUS_OK;
@@ -238,14 +260,17 @@ enum walrus_code topic_read_entries(struct walrus_topic *topic, struct walrus_po
         if (code == WALRUS_OK)
             code = read_chunk(&reading, error);
     }
-    if (code != WALRUS_OK && entries->count == 0)
-        return code;
-    /* What was read before the failure is good; the next call begins with the failure. */
-    entries_settle(entries);
-    *position = (struct walrus_position){.sequence = reading.sequence,
-                                         .offset = reading.offset,
-                                         .hint_block = reading.at.block->index,
-                                         .hint_place = reading.at.place,
-                                         .hint_sequence = reading.sequence};
-    return WALRUS_OK;
+    if (code == WALRUS_OK || entries->count > 0) {
+        /* What was read before the failure is good; the next call begins with the failure. */
+        code = WALRUS_OK;
+        entries_settle(entries);
+        *position = (struct walrus_position){.sequence = reading.sequence, .offset = reading.offset};
+        if (reading.at.block) {
+            position->hint_block = reading.at.block->index;
+            position->hint_place = reading.at.place;
+            position->hint_sequence = reading.sequence;
+        }
+    }
+    read_leave(topic, &reading.at);
+    return code;
 }

@@ -12,19 +12,22 @@
 #include "format/record_header.h"
 #include "store/topic.h"
 
-/* Where an entry stands on disk. */
+/* Where an entry stands on disk. Zero-initialised it is nowhere; read_leave() ends its use. */
 struct entry_place {
-    struct block *block;
-    uint64_t block_end; /* sequence at which the next block goes on */
-    uint64_t place;     /* of its record, or of the damage that took it */
+    struct block *block; /* held while it is set */
+    uint64_t block_end;  /* sequence at which the next block goes on */
+    uint64_t place;      /* of its record, or of the damage that took it */
 };
 
 /*
- * Finds the entry position->sequence (below the topic's end), with the position's hints or by walking its block.
- * WALRUS_E_DAMAGED when no block has it.
+ * Finds the entry position->sequence (below the topic's end), with the position's hints or by walking its block; the
+ * place before is left. WALRUS_E_DAMAGED when no block has it, WALRUS_E_RANGE when it is not retained any more.
  */
 enum walrus_code read_locate(struct walrus_topic *topic, const struct walrus_position *position, struct entry_place *at,
                              struct walrus_error *error);
+
+/* Lets go of the block. */
+void read_leave(struct walrus_topic *topic, struct entry_place *at);
 
 /* Fills the error for a damaged or unreadable entry. */
 enum walrus_code read_damaged(struct walrus_topic *topic, const struct block *block, uint64_t place, uint64_t sequence,

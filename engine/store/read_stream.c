@@ -190,11 +190,14 @@ enum walrus_code topic_read_stream(struct walrus_topic *topic, struct walrus_pos
     log_give_buffer(topic->log, streaming.chunk);
 
     *got = wanted - streaming.left;
-    if (code != WALRUS_OK && *got == 0)
-        return code;
-    position->hint_block = streaming.at.block->index;
-    position->hint_place = streaming.at.place;
-    position->hint_sequence = position->sequence;
-    position->hint_offset = streaming.offset;
-    return WALRUS_OK;
+    if (*got > 0)
+        code = WALRUS_OK; /* the next call begins with the failure */
+    if (code == WALRUS_OK) {
+        position->hint_block = streaming.at.block ? streaming.at.block->index : 0;
+        position->hint_place = streaming.at.block ? streaming.at.place : 0;
+        position->hint_sequence = position->sequence;
+        position->hint_offset = streaming.offset;
+    }
+    read_leave(topic, &streaming.at);
+    return code;
 }

@@ -377,6 +377,7 @@ static enum walrus_code add_blocks(struct walk *walk, const struct end *end, str
             .first_place = found->first_place,
             .seed = found->seed,
         };
+        atomic_init(&block->references, 1);
         atomic_init(&block->end_place, i < end->block ? found->bytes : end->place);
         enum walrus_code code = topic_block_attach(topic, block, error);
         if (code != WALRUS_OK) {

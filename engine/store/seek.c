@@ -79,8 +79,10 @@ enum walrus_code topic_seek_sequence(struct walrus_topic *topic, uint64_t sequen
     }
     int rc = -ENOENT;
     struct walrus_position found = {0};
-    if (topic_find_block(topic, sequence, &block, &block_end))
+    if (topic_find_block(topic, sequence, &block, &block_end)) {
         rc = walk_block(topic, block, &(struct target){.value = sequence}, &found);
+        topic_block_release(topic, block);
+    }
     if (rc < 0 && rc != -ENOENT)
         return error_system(error, rc, "seek in '%s'", topic->name);
     /* A damaged entry has a place in the order all the same: reading there reports it. */
@@ -104,8 +106,10 @@ enum walrus_code topic_seek_offset(struct walrus_topic *topic, uint64_t offset, 
     }
     int rc = -ENOENT;
     struct walrus_position found = {0};
-    if (topic_find_block_by_offset(topic, offset, &block))
+    if (topic_find_block_by_offset(topic, offset, &block)) {
         rc = walk_block(topic, block, &(struct target){.by_offset = true, .value = offset}, &found);
+        topic_block_release(topic, block);
+    }
     if (rc == -ENOENT) {
         enum walrus_code code =
             error_set(error, WALRUS_E_DAMAGED, 0, "seek in '%s': the entry at offset %" PRIu64 " is damaged",
@@ -118,62 +122,82 @@ enum walrus_code topic_seek_offset(struct walrus_topic *topic, uint64_t offset, 
     return WALRUS_OK;
 }
 
+/*
+ * The first valid entry from at->place on whose sequence is at least `sequence`. 1: found, at->place is its place and
+ * *header its header; 0: the rest of the block has none; below 0: negated errno.
+ */
+static int next_valid(struct walrus_topic *topic, struct entry_place *at, uint64_t sequence,
+                      struct record_header *header)
+{
+    struct block *block = at->block;
+    size_t capacity;
+    uint8_t *window = log_take_buffer(topic->log, BLOCK_SCAN_WINDOW, &capacity);
+    if (!window)
+        return -ENOMEM;
+    struct block_scan scan;
+    block_scan_init(&scan, block->segment->file, block->segment_offset, block->bytes, block->seed, window);
+    uint32_t least_index = (uint32_t)(sequence - block->first_sequence);
+    int rc;
+    for (;;) {
+        rc = block_scan_search(&scan, at->place, least_index, &at->place, header);
+        if (rc <= 0 || header->kind == RECORD_ENTRY)
+            break;
+        at->place += record_total_bytes(header);
+    }
+    log_give_buffer(topic->log, window);
+    return rc;
+}
+
 enum walrus_code topic_skip_damage(struct walrus_topic *topic, struct walrus_position *position,
                                    uint64_t *skipped_entries, struct walrus_error *error)
 {
     struct topic_view view;
-    struct entry_place at;
+    struct entry_place at = {0};
+    struct record_header header;
     topic_view(topic, &view);
     uint64_t sequence = max_u64(position->sequence, view.first_sequence);
-    uint64_t to_sequence = view.end_sequence, to_offset = view.end_offset;
-    uint64_t hint_block = 0, hint_place = 0;
+    struct walrus_position to = {.sequence = view.end_sequence, .offset = view.end_offset};
     if (sequence >= view.end_sequence) {
         *skipped_entries = 0;
         return WALRUS_OK;
     }
+    enum walrus_code code = WALRUS_OK;
     while (sequence < view.end_sequence) {
-        struct walrus_position from = *position;
-        from.sequence = sequence;
-        if (!topic_find_block(topic, sequence, &at.block, &at.block_end)) {
-            /* The blocks before the first that is left are missing. */
-            sequence = topic_first_in_blocks(topic);
+        uint64_t first = topic_first_in_blocks(topic);
+        if (sequence < first) {
+            sequence = first; /* the blocks before the first that is left are missing, or freed by now */
             continue;
         }
-        enum walrus_code code = read_locate(topic, &from, &at, error);
+        struct walrus_position from = *position;
+        from.sequence = sequence;
+        code = read_locate(topic, &from, &at, error);
+        if (code == WALRUS_E_RANGE) {
+            code = WALRUS_OK;
+            continue;
+        }
         if (code != WALRUS_OK)
-            return code;
-        struct block *block = at.block;
-        size_t capacity;
-        uint8_t *window = log_take_buffer(topic->log, BLOCK_SCAN_WINDOW, &capacity);
-        if (!window)
-            return error_set(error, WALRUS_E_NO_MEMORY, 0, "skip in '%s': out of memory", topic->name);
-        struct block_scan scan;
-        struct record_header header;
-        block_scan_init(&scan, block->segment->file, block->segment_offset, block->bytes, block->seed, window);
-        int rc = 1;
+            break;
         uint64_t place = at.place;
-        do {
-            rc = block_scan_search(&scan, place, (uint32_t)(sequence - block->first_sequence), &place, &header);
-            place += rc > 0 && header.kind != RECORD_ENTRY ? record_total_bytes(&header) : 0;
-        } while (rc > 0 && header.kind != RECORD_ENTRY);
-        log_give_buffer(topic->log, window);
-        if (rc < 0)
-            return read_failed(topic, block, at.place, sequence, rc, error);
-        uint64_t next = rc > 0 ? block->first_sequence + header.index : at.block_end;
+        int rc = next_valid(topic, &at, sequence, &header);
+        if (rc < 0) {
+            code = read_failed(topic, at.block, place, sequence, rc, error);
+            break;
+        }
+        uint64_t next = rc > 0 ? at.block->first_sequence + header.index : at.block_end;
         if (rc > 0 && next < min_u64(at.block_end, view.end_sequence)) {
-            to_sequence = next;
-            to_offset = block->first_offset + header.stream_offset;
-            hint_block = block->index;
-            hint_place = place;
+            to = (struct walrus_position){.sequence = next,
+                                          .offset = at.block->first_offset + header.stream_offset,
+                                          .hint_block = at.block->index,
+                                          .hint_place = at.place,
+                                          .hint_sequence = next};
             break;
         }
         sequence = at.block_end; /* the rest of this block is lost; the next one may begin well */
     }
-    *skipped_entries = to_sequence - position->sequence;
-    *position = (struct walrus_position){.sequence = to_sequence,
-                                         .offset = to_offset,
-                                         .hint_block = hint_block,
-                                         .hint_place = hint_place,
-                                         .hint_sequence = to_sequence};
+    read_leave(topic, &at);
+    if (code != WALRUS_OK)
+        return code;
+    *skipped_entries = to.sequence - position->sequence;
+    *position = to;
     return WALRUS_OK;
 }

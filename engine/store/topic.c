@@ -104,13 +104,25 @@ static int write_zeros(struct segment *segment, uint64_t offset, uint64_t bytes)
     return 0;
 }
 
+/* What a new block takes over from the one it follows. */
+struct predecessor {
+    bool exists;
+    uint64_t index;
+    uint64_t bytes;
+};
+
 /* The last block that stays when one from `sequence` on is put behind it. */
-static const struct block *block_before(const struct walrus_topic *topic, uint64_t sequence)
+static struct predecessor block_before(struct walrus_topic *topic, uint64_t sequence)
 {
+    struct predecessor before = {0};
+    pthread_mutex_lock(&topic->lock);
     size_t i = topic->block_count;
     while (i > 0 && topic->blocks[i - 1]->first_sequence >= sequence)
         i--;
-    return i > 0 ? topic->blocks[i - 1] : NULL;
+    if (i > 0)
+        before = (struct predecessor){true, topic->blocks[i - 1]->index, topic->blocks[i - 1]->bytes};
+    pthread_mutex_unlock(&topic->lock);
+    return before;
 }
 
 enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want,
@@ -126,8 +138,9 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
     struct block *made = calloc(1, sizeof(*made));
     if (!made)
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "block: out of memory");
-    previous = previous ? previous : block_before(topic, sequence);
-    made->bytes = block_size(topic, need + overhead, want + overhead, previous ? previous->bytes : 0);
+    struct predecessor before =
+        previous ? (struct predecessor){true, previous->index, previous->bytes} : block_before(topic, sequence);
+    made->bytes = block_size(topic, need + overhead, want + overhead, before.bytes);
     enum walrus_code code =
         segment_set_allocate(&log->segments, lane, made->bytes, &made->segment, &made->segment_offset, error);
     if (code == WALRUS_E_NO_SPACE && made->bytes > round_up(need + overhead, BLOCK_ALIGNMENT)) {
@@ -147,7 +160,7 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
         .block_bytes = made->bytes,
         .topic_id = topic->id,
         .block_index = topic->next_block_index,
-        .previous_index = previous ? previous->index : topic->next_block_index,
+        .previous_index = before.exists ? before.index : topic->next_block_index,
         .first_sequence = sequence,
         .first_offset = offset,
         .durable_sequence = min_u64(topic->durable_sequence, sequence),
@@ -165,6 +178,7 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
     made->first_offset = offset;
     made->first_place = header_bytes;
     made->seed = record_seed(header.salt);
+    atomic_init(&made->references, 1);
     atomic_init(&made->end_place, header_bytes);
 
     int rc = synced ? write_zeros(made->segment, made->segment_offset, made->bytes) : 0;
@@ -208,7 +222,7 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
     topic->blocks[topic->block_count++] = block;
     pthread_mutex_unlock(&topic->lock);
     while (superseded_count > 0)
-        topic_block_discard(topic, superseded[--superseded_count]);
+        topic_block_release(topic, superseded[--superseded_count]);
     return WALRUS_OK;
 }
 
@@ -271,6 +285,7 @@ bool topic_find_block(struct walrus_topic *topic, uint64_t sequence, struct bloc
     }
     if (low > 0) {
         *block = topic->blocks[low - 1];
+        atomic_fetch_add_explicit(&(*block)->references, 1, memory_order_relaxed);
         *block_end = low < topic->block_count ? topic->blocks[low]->first_sequence : UINT64_MAX;
         found = true;
     }
@@ -297,8 +312,10 @@ bool topic_find_block_by_offset(struct walrus_topic *topic, uint64_t offset, str
         else
             high = middle;
     }
-    if (low > 0)
+    if (low > 0) {
         *block = topic->blocks[low - 1];
+        atomic_fetch_add_explicit(&(*block)->references, 1, memory_order_relaxed);
+    }
     pthread_mutex_unlock(&topic->lock);
     return low > 0;
 }

@@ -17,7 +17,12 @@
 
 struct walrus_log;
 
-/* One block. Everything but end_place is fixed when it is made. */
+/*
+ * One block. What is not atomic is fixed when it is made.
+ *
+ * The topic's list holds a reference, and so does whoever reads: a block that leaves the list (superseded, retained no
+ * more) is cleared on disk once the last reader has given it back, so that nobody ever reads zeros for entries.
+ */
 struct block {
     struct segment *segment;
     uint64_t segment_offset;
@@ -25,8 +30,9 @@ struct block {
     uint64_t index;
     uint64_t first_sequence;
     uint64_t first_offset;
-    uint32_t first_place;       /* of the first record, from the start of the block */
-    uint32_t seed;              /* of the record headers' checksums */
+    uint32_t first_place; /* of the first record, from the start of the block */
+    uint32_t seed;        /* of the record headers' checksums */
+    _Atomic uint32_t references;
     _Atomic uint64_t end_place; /* no visible record ends behind this place */
 };
 
@@ -114,8 +120,15 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
 /* Puts a block at the end of the list; blocks that it supersedes (nothing visible in them) leave it and are freed. */
 enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *block, struct walrus_error *error);
 
-/* Frees the struct and the space on disk. */
+/* Frees the struct and the space on disk. For a block that nobody else knows. */
 void topic_block_discard(struct walrus_topic *topic, struct block *block);
+
+/* Gives back what topic_find_block() handed out. The last one discards a block that has left the topic. */
+static inline void topic_block_release(struct walrus_topic *topic, struct block *block)
+{
+    if (atomic_fetch_sub(&block->references, 1) == 1)
+        topic_block_discard(topic, block);
+}
 
 /* The end of a topic, as readers see it. */
 struct topic_end_of_stream {
@@ -135,8 +148,10 @@ enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *se
 /* Lets readers see what is before the end. */
 void topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream *end);
 
-/* The block that holds `sequence`, and the sequence at which the next block goes on (UINT64_MAX: none). False: no such
- * block. */
+/*
+ * The block that holds `sequence`, and the sequence at which the next block goes on (UINT64_MAX: none). False: no such
+ * block. The block is the caller's to read until topic_block_release().
+ */
 bool topic_find_block(struct walrus_topic *topic, uint64_t sequence, struct block **block, uint64_t *block_end);
 /* First sequence of the first block; UINT64_MAX without blocks. */
 uint64_t topic_first_in_blocks(struct walrus_topic *topic);
