@@ -12,6 +12,7 @@
 #include "store/block_scan.h"
 #include "store/log.h"
 #include "store/sync.h"
+#include "store/watch.h"
 
 /* Up to here, copying header and payload into one buffer beats handing two to the kernel. */
 #define COPY_MAX 2048u
@@ -64,12 +65,14 @@ enum walrus_code append_finish(struct walrus_topic *topic, const struct append_t
 
     if (turn->wake_flusher)
         flusher_note_write(&topic->log->flusher);
-    if (!turn->wait_durable)
-        return WALRUS_OK;
-    enum walrus_code code = topic_make_durable(topic, result->end.sequence, result->segment, result->ticket, error);
-    if (code == WALRUS_OK)
+    if (turn->wait_durable) {
+        enum walrus_code code = topic_make_durable(topic, result->end.sequence, result->segment, result->ticket, error);
+        if (code != WALRUS_OK)
+            return code;
         topic_publish(topic, &result->end);
-    return code;
+    }
+    topic_wake(topic);
+    return WALRUS_OK;
 }
 
 void append_give_up_tail(struct walrus_topic *topic, struct block *block, uint64_t place)

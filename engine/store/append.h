@@ -35,8 +35,8 @@ struct append_result {
     struct topic_end_of_stream end;
 };
 
-/* Releases append_lock; then, if the turn waits, syncs and publishes. (Else the entries were published with their
- * write.) */
+/* Releases append_lock; then, if the turn waits, syncs and publishes (else the entries were published with their
+ * write); then wakes those who watch the topic. */
 enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn,
                                const struct append_result *result, struct walrus_error *error);
 

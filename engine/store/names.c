@@ -17,6 +17,7 @@
 #include "format/name.h"
 #include "store/log.h"
 #include "store/table_node.h"
+#include "store/watch.h"
 
 static enum walrus_code no_memory(struct walrus_error *error)
 {
@@ -152,6 +153,7 @@ static enum walrus_code remove_node(struct walrus_log *log, const char *name, bo
     const char *what = is_topic ? "topic" : "namespace";
     enum walrus_code code = WALRUS_OK;
     struct catalog_record record;
+    struct walrus_topic *topic = NULL;
     uint64_t ticket = 0;
     pthread_mutex_lock(&log->names.lock);
     struct table_node *node = table_find(&log->names, name, strlen(name));
@@ -177,11 +179,19 @@ static enum walrus_code remove_node(struct walrus_log *log, const char *name, bo
     code = catalog_wait(&log->catalog, ticket, error);
 
     pthread_mutex_lock(&log->names.lock);
-    if (code == WALRUS_OK)
+    if (code == WALRUS_OK) {
+        topic = node->topic;
+        if (topic)
+            topic_acquire(topic);
         table_drop(&log->names, node);
-    else
+    } else {
         node->leaving = false;
+    }
     pthread_mutex_unlock(&log->names.lock);
+    if (topic) {
+        topic_wake(topic);
+        topic_release(topic);
+    }
     return error_prefix(error, code, "remove %s '%s'", what, name);
 }
 

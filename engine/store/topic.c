@@ -10,6 +10,7 @@
 #include "format/record_header.h"
 #include "store/cursor.h"
 #include "store/log.h"
+#include "store/watch.h"
 
 #define FIRST_BLOCK_BYTES 4096u
 #define BLOCK_GROWTH 4u
@@ -58,6 +59,7 @@ void topic_release(struct walrus_topic *topic)
     }
     free(topic->blocks);
     free(topic->dirty);
+    watch_list_destroy(atomic_load(&topic->watches));
     pthread_mutex_destroy(&topic->lock);
     pthread_mutex_destroy(&topic->append_lock);
     free(topic->name);

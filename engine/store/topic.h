@@ -16,6 +16,7 @@
 #include "store/segment_set.h"
 
 struct walrus_log;
+struct watch_list;
 
 /*
  * One block. What is not atomic is fixed when it is made.
@@ -60,10 +61,11 @@ struct walrus_topic {
     uint32_t delimiter_bytes; /* 0 or 1 */
     char delimiter;
 
-    _Atomic uint32_t references;     /* handles and the table's own */
-    _Atomic bool deleted;            /* name gone */
-    _Atomic uint64_t catalog_ticket; /* of the newest catalogue record about the topic */
-    _Atomic bool refuses;            /* after a failed sync: no appends until the log is opened anew */
+    _Atomic uint32_t references;          /* handles and the table's own */
+    _Atomic bool deleted;                 /* name gone */
+    _Atomic uint64_t catalog_ticket;      /* of the newest catalogue record about the topic */
+    _Atomic bool refuses;                 /* after a failed sync: no appends until the log is opened anew */
+    _Atomic(struct watch_list *) watches; /* NULL until somebody watches; set under the lock (watch.h) */
 
     /* names lock of the log */
     struct walrus_attributes attributes;
@@ -139,13 +141,13 @@ struct topic_end_of_stream {
 
 /*
  * Notes that entries of the topic were written to `segment`; *ticket is what to wait for. With `visible`, readers see
- * them from now on. Needs append_lock.
+ * them from now on, and the caller calls topic_wake() (watch.h) once it holds no lock. Needs append_lock.
  */
 enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *segment,
                                   const struct topic_end_of_stream *visible, uint64_t *ticket,
                                   struct walrus_error *error);
 
-/* Lets readers see what is before the end. */
+/* Lets readers see what is before the end. The caller calls topic_wake() once it holds no lock. */
 void topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream *end);
 
 /*

@@ -338,19 +338,25 @@ struct walrus_watch;
 
 /*
  * Has `wake` called, from the thread that caused it, each time readers of the topic may find something new: entries
- * became visible, entries that were taken were given back, the topic was deleted. No lock of the library is held;
- * `wake` must not block and must not destroy the watch (write to an eventfd, queue a task). Calls may come together or
- * for nothing, and are never lost: look at the topic after creating the watch and after each call.
+ * became visible, entries that were taken were given back, the topic was deleted. Calls may come from several threads
+ * at once or for nothing, and are never lost: look at the topic after creating the watch and after each call.
+ *
+ * No lock of the library is held during a call: `wake` may read the topic, but must neither block (the append that
+ * caused it waits for it) nor append to the topic nor destroy a watch of it. Write to an eventfd, queue a task.
+ *
+ * `*watch` is owned by the caller and keeps the topic as a handle does: destroy it before walrus_close().
+ * WALRUS_E_INVALID without a function, WALRUS_E_NO_MEMORY.
  */
 enum walrus_code walrus_watch_create(struct walrus_topic *topic, void (*wake)(void *context), void *context,
                                      struct walrus_watch **watch, struct walrus_error *error);
 
-/* When it returns, no call of `wake` is running or will come. NULL is allowed. */
+/* When it returns, no call of `wake` is running or will come; so hold no lock that `wake` takes. NULL is allowed. */
 void walrus_watch_destroy(struct walrus_watch *watch);
 
 /*
  * Waits until the topic has an entry with the sequence `sequence` (next_sequence > sequence). WALRUS_E_TIMED_OUT after
- * timeout_ms (UINT32_MAX: never), WALRUS_E_DELETED when the topic is deleted meanwhile.
+ * timeout_ms (0: looks and returns; UINT32_MAX: never), WALRUS_E_DELETED when the topic is deleted meanwhile. The
+ * handle must stay open until the call has returned.
  */
 enum walrus_code walrus_topic_wait(struct walrus_topic *topic, uint64_t sequence, uint32_t timeout_ms,
                                    struct walrus_error *error);
