@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "api/api_check.h"
 #include "base/error.h"
 #include "store/cursor.h"
 #include "store/log.h"
@@ -13,11 +14,11 @@ enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *grou
 {
     if (group && group[0] != '\0' && strcmp(group, "default") != 0)
         return error_set(error, WALRUS_E_NOT_FOUND, 0, "no group '%s' of '%s'", group, topic->name);
-    if (consistency && (consistency->mode > WALRUS_AT_LEAST_ONCE ||
-                        (consistency->mode == WALRUS_AT_LEAST_ONCE && consistency->interval_entries == 0)))
-        return error_set(error, WALRUS_E_INVALID, 0, "read consistency out of range");
+    enum walrus_code code = consistency ? api_check_consistency(consistency, error) : WALRUS_OK;
+    if (code != WALRUS_OK)
+        return code;
     struct walrus_cursor *found;
-    enum walrus_code code = cursor_of_topic(topic, &found, error);
+    code = cursor_of_topic(topic, &found, error);
     if (code != WALRUS_OK)
         return code;
     pthread_mutex_lock(&found->lock);

@@ -28,16 +28,15 @@ static enum walrus_code check_place(const char *data_dir, const char *key, struc
 
 static enum walrus_code check_options(const struct walrus_options *options, struct walrus_error *error)
 {
-    const struct walrus_sync_policy *sync = &options->sync;
     enum walrus_code code = check_place(options->data_dir, options->instance_key, error);
+    if (code == WALRUS_OK)
+        code = api_check_sync(&options->sync, false, error);
+    if (code == WALRUS_OK)
+        code = api_check_retention(&options->retention, false, error);
+    if (code == WALRUS_OK)
+        code = api_check_consistency(&options->consistency, error);
     if (code != WALRUS_OK)
         return code;
-    if (sync->mode < WALRUS_SYNC_EACH || sync->mode > WALRUS_SYNC_NONE ||
-        (sync->mode == WALRUS_SYNC_EVERY && (sync->interval_ms == 0 || sync->interval_ms > 3600000)))
-        return error_set(error, WALRUS_E_INVALID, 0, "sync policy out of range");
-    if (options->consistency.mode > WALRUS_AT_LEAST_ONCE ||
-        (options->consistency.mode == WALRUS_AT_LEAST_ONCE && options->consistency.interval_entries == 0))
-        return error_set(error, WALRUS_E_INVALID, 0, "read consistency out of range");
     if (options->backend != WALRUS_BACKEND_FD)
         return error_set(error, WALRUS_E_INVALID, 0, "unknown backend");
     if (options->batch_entries_max == 0)

@@ -59,12 +59,19 @@ enum walrus_code walrus_set_attributes(struct walrus_log *log, const char *name,
     return names_set_attributes(log, name, attributes, error);
 }
 
-static enum walrus_code check_settings(const struct walrus_topic_settings *settings, struct walrus_error *error)
+#define ALL_SETTINGS ((unsigned)(WALRUS_SET_SYNC | WALRUS_SET_RETENTION | WALRUS_SET_FRAMING))
+
+static enum walrus_code check_settings(const struct walrus_topic_settings *settings, unsigned which,
+                                       struct walrus_error *error)
 {
-    if (settings && (settings->framing > WALRUS_FRAMING_NUL || settings->sync.mode > WALRUS_SYNC_NONE ||
-                     (settings->sync.mode == WALRUS_SYNC_EVERY && settings->sync.interval_ms == 0)))
-        return error_set(error, WALRUS_E_INVALID, 0, "topic settings out of range");
-    return WALRUS_OK;
+    enum walrus_code code = WALRUS_OK;
+    if ((which & WALRUS_SET_FRAMING) && settings->framing > WALRUS_FRAMING_NUL)
+        code = error_set(error, WALRUS_E_INVALID, 0, "framing out of range");
+    if (code == WALRUS_OK && (which & WALRUS_SET_SYNC))
+        code = api_check_sync(&settings->sync, true, error);
+    if (code == WALRUS_OK && (which & WALRUS_SET_RETENTION))
+        code = api_check_retention(&settings->retention, true, error);
+    return code;
 }
 
 enum walrus_code walrus_topic_open(struct walrus_log *log, const char *name, unsigned flags,
@@ -72,9 +79,18 @@ enum walrus_code walrus_topic_open(struct walrus_log *log, const char *name, uns
                                    struct walrus_error *error)
 {
     enum walrus_code code = api_check_name(name, error);
-    if (code == WALRUS_OK)
-        code = check_settings(settings, error);
+    if (code == WALRUS_OK && settings)
+        code = check_settings(settings, ALL_SETTINGS, error);
     return code == WALRUS_OK ? names_open_topic(log, name, flags, settings, topic, error) : code;
+}
+
+enum walrus_code walrus_topic_configure(struct walrus_topic *topic, const struct walrus_topic_settings *settings,
+                                        unsigned which, struct walrus_error *error)
+{
+    if (!settings || (which & ~ALL_SETTINGS) != 0)
+        return error_set(error, WALRUS_E_INVALID, 0, "no settings given, or some that are not known");
+    enum walrus_code code = check_settings(settings, which, error);
+    return code == WALRUS_OK && which != 0 ? topic_configure(topic, settings, which, error) : code;
 }
 
 void walrus_topic_close(struct walrus_topic *topic)
@@ -99,11 +115,16 @@ enum walrus_code walrus_topic_info(struct walrus_topic *topic, struct walrus_top
         .refuses_appends = atomic_load(&topic->refuses),
         .created_ns = topic->created_ns,
     };
-    info->settings.framing = topic->framing;
     info->settings.sync = topic_sync_policy(topic);
+    info->sync_inherited = topic_own_sync(topic).mode == WALRUS_SYNC_INHERIT;
     pthread_mutex_lock(&topic->log->names.lock);
+    info->settings.framing = topic->framing;
     info->settings.attributes = topic->attributes;
+    info->settings.retention = topic->retention;
     pthread_mutex_unlock(&topic->log->names.lock);
+    info->retention_inherited = info->settings.retention.mode == WALRUS_RETAIN_INHERIT;
+    if (info->retention_inherited)
+        info->settings.retention = topic->log->options.retention;
     pthread_mutex_lock(&topic->lock);
     info->first_sequence = topic->first_sequence;
     info->first_offset = topic->first_offset;

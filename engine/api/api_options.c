@@ -74,6 +74,52 @@ enum walrus_code walrus_consistency_parse(const char *text, struct walrus_consis
     return error_set(error, WALRUS_E_INVALID, 0, "read consistency '%s' is none of: strict, at-least-once:<n>", text);
 }
 
+/* The factor that a unit stands for, or 0. */
+static uint64_t unit_of(const char *text, const char *const names[], const uint64_t factors[])
+{
+    for (size_t i = 0; names[i]; i++)
+        if (strcmp(text, names[i]) == 0)
+            return factors[i];
+    return 0;
+}
+
+static bool parse_with_unit(const char *text, const char *const names[], const uint64_t factors[], uint64_t *value)
+{
+    char *end;
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    uint64_t factor = unit_of(end, names, factors);
+    if (errno != 0 || number == 0 || factor == 0 || number > UINT64_MAX / factor)
+        return false;
+    *value = number * factor;
+    return true;
+}
+
+enum walrus_code walrus_retention_parse(const char *text, struct walrus_retention *retention,
+                                        struct walrus_error *error)
+{
+    static const char *const sizes[] = {"", "K", "M", "G", "T", NULL};
+    static const uint64_t size_factors[] = {1, 1u << 10, 1u << 20, 1u << 30, (uint64_t)1 << 40};
+    static const char *const times[] = {"ms", "s", "m", "h", "d", NULL};
+    static const uint64_t time_factors[] = {1, 1000, 60000, 3600000, 86400000};
+    struct walrus_retention parsed = {.mode = WALRUS_RETAIN_CONSUMED};
+    if (!text)
+        return error_set(error, WALRUS_E_INVALID, 0, "no retention given");
+    if (strcmp(text, "all") == 0)
+        parsed.mode = WALRUS_RETAIN_ALL;
+    else if (strncmp(text, "bytes:", 6) == 0 && parse_with_unit(text + 6, sizes, size_factors, &parsed.limit))
+        parsed.mode = WALRUS_RETAIN_BYTES;
+    else if (strncmp(text, "age:", 4) == 0 && parse_with_unit(text + 4, times, time_factors, &parsed.limit))
+        parsed.mode = WALRUS_RETAIN_AGE;
+    else if (strcmp(text, "consumed") != 0)
+        return error_set(error, WALRUS_E_INVALID, 0,
+                         "retention '%s' is none of: consumed, all, bytes:<n>[KMGT], age:<n>(ms|s|m|h|d)", text);
+    *retention = parsed;
+    return WALRUS_OK;
+}
+
 static bool is_set(const char *variable)
 {
     const char *value = getenv(variable);
@@ -88,6 +134,7 @@ enum walrus_code walrus_options_init(struct walrus_options *options, struct walr
         .data_dir = "wal_files",
         .sync = {.mode = WALRUS_SYNC_EVERY, .interval_ms = DEFAULT_INTERVAL_MS},
         .consistency = {.mode = WALRUS_STRICTLY_AT_ONCE},
+        .retention = {.mode = WALRUS_RETAIN_CONSUMED},
         .backend = WALRUS_BACKEND_FD,
         .create = true,
         .lock_wait_ms = 1000,

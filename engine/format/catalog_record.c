@@ -16,7 +16,17 @@ enum {
     AT_FIELDS = AT_BODY + 16,
 };
 
-enum { FIELD_NAME = 1, FIELD_MODE, FIELD_UID, FIELD_GID, FIELD_FRAMING, FIELD_SYNC_MODE, FIELD_SYNC_INTERVAL_MS };
+enum {
+    FIELD_NAME = 1,
+    FIELD_MODE = 2,
+    FIELD_UID = 3,
+    FIELD_GID = 4,
+    FIELD_FRAMING = 5,
+    FIELD_SYNC_MODE = 6,
+    FIELD_SYNC_INTERVAL_MS = 7,
+    FIELD_RETENTION_MODE = 8,
+    FIELD_RETENTION_LIMIT = 9,
+};
 
 static uint32_t checksum(const uint8_t *bytes, size_t size, uint64_t log_id)
 {
@@ -40,6 +50,13 @@ static uint8_t *put_u32(uint8_t *p, uint16_t tag, uint32_t value)
     return put(p, tag, bytes, sizeof(bytes));
 }
 
+static uint8_t *put_u64(uint8_t *p, uint16_t tag, uint64_t value)
+{
+    uint8_t bytes[8];
+    store_le64(bytes, value);
+    return put(p, tag, bytes, sizeof(bytes));
+}
+
 size_t catalog_record_encode(const struct catalog_record *record, uint64_t log_id, uint8_t bytes[CATALOG_RECORD_MAX])
 {
     memset(bytes, 0, AT_FIELDS);
@@ -58,6 +75,10 @@ size_t catalog_record_encode(const struct catalog_record *record, uint64_t log_i
         p = put(p, FIELD_FRAMING, &record->framing, 1);
         p = put(p, FIELD_SYNC_MODE, &record->sync_mode, 1);
         p = put_u32(p, FIELD_SYNC_INTERVAL_MS, record->sync_interval_ms);
+        if (record->retention_mode != 0) {
+            p = put(p, FIELD_RETENTION_MODE, &record->retention_mode, 1);
+            p = put_u64(p, FIELD_RETENTION_LIMIT, record->retention_limit);
+        }
     }
     size_t body = (size_t)(p - bytes) - AT_BODY;
     size_t total = round_up(AT_BODY + body, 8);
@@ -93,6 +114,12 @@ static void take(struct catalog_record *record, uint16_t tag, const uint8_t *val
         break;
     case FIELD_SYNC_INTERVAL_MS:
         record->sync_interval_ms = size == 4 ? load_le32(value) : record->sync_interval_ms;
+        break;
+    case FIELD_RETENTION_MODE:
+        record->retention_mode = size == 1 ? value[0] : record->retention_mode;
+        break;
+    case FIELD_RETENTION_LIMIT:
+        record->retention_limit = size == 8 ? load_le64(value) : record->retention_limit;
         break;
     default:
         break;

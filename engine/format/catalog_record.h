@@ -19,7 +19,7 @@ enum catalog_record_type {
     CATALOG_TOPIC_DELETED = 2,
     CATALOG_NAMESPACE_CREATED = 3,
     CATALOG_NAMESPACE_REMOVED = 4,
-    CATALOG_CHANGED = 5,         /* attributes of a topic or namespace, whole */
+    CATALOG_CHANGED = 5,         /* attributes and settings of a topic or namespace, whole */
     CATALOG_SEGMENT_CREATED = 6, /* node_id: the segment's. A file that is on record and gone is noticed */
     CATALOG_SEGMENT_REMOVED = 7,
     CATALOG_CURSORS_CREATED = 8, /* the cursor file */
@@ -34,8 +34,10 @@ struct catalog_record {
     uint32_t uid;
     uint32_t gid;
     uint8_t framing;
-    uint8_t sync_mode; /* enum walrus_sync_mode */
+    uint8_t sync_mode;      /* enum walrus_sync_mode */
+    uint8_t retention_mode; /* enum walrus_retention_mode */
     uint32_t sync_interval_ms;
+    uint64_t retention_limit;
     char name[1024]; /* created: the whole name; else empty */
 };
 

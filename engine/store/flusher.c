@@ -5,22 +5,38 @@
 
 #include "store/log.h"
 
+#define INTERVAL_WITHOUT_POLICY_MS 200u
+
+static struct timespec after_interval(struct timespec from, uint32_t interval_ms)
+{
+    from.tv_sec += interval_ms / 1000;
+    from.tv_nsec += (long)(interval_ms % 1000) * 1000000L;
+    if (from.tv_nsec >= 1000000000L) {
+        from.tv_sec++;
+        from.tv_nsec -= 1000000000L;
+    }
+    return from;
+}
+
+/* Until the interval has passed since `from`, also when it becomes shorter meanwhile. */
+static void wait_locked(struct flusher *flusher, struct timespec from)
+{
+    int rc = 0;
+    while (!flusher->stopping && rc != ETIMEDOUT) {
+        struct timespec next = after_interval(from, flusher->interval_ms);
+        rc = pthread_cond_timedwait(&flusher->wake, &flusher->lock, &next);
+    }
+}
+
 static void *run(void *argument)
 {
     struct flusher *flusher = argument;
-    struct timespec next;
-    clock_gettime(CLOCK_MONOTONIC, &next);
+    struct timespec since;
+    clock_gettime(CLOCK_MONOTONIC, &since);
     pthread_mutex_lock(&flusher->lock);
     while (!flusher->stopping) {
-        next.tv_sec += flusher->interval_ms / 1000;
-        next.tv_nsec += (long)(flusher->interval_ms % 1000) * 1000000L;
-        if (next.tv_nsec >= 1000000000L) {
-            next.tv_sec++;
-            next.tv_nsec -= 1000000000L;
-        }
-        while (!flusher->stopping && pthread_cond_timedwait(&flusher->wake, &flusher->lock, &next) != ETIMEDOUT)
-            ;
-        clock_gettime(CLOCK_MONOTONIC, &next);
+        wait_locked(flusher, since);
+        clock_gettime(CLOCK_MONOTONIC, &since);
         if (flusher->stopping || !atomic_exchange(&flusher->due, false))
             continue;
         pthread_mutex_unlock(&flusher->lock);
@@ -35,12 +51,31 @@ static void *run(void *argument)
     return NULL;
 }
 
+void flusher_note_interval(struct flusher *flusher, uint32_t interval_ms)
+{
+    if (!flusher->running) {
+        /* Recovery: nobody else is there yet. */
+        if (flusher->interval_ms == 0 || interval_ms < flusher->interval_ms)
+            flusher->interval_ms = interval_ms;
+        return;
+    }
+    pthread_mutex_lock(&flusher->lock);
+    if (interval_ms < flusher->interval_ms) {
+        flusher->interval_ms = interval_ms;
+        pthread_cond_signal(&flusher->wake);
+    }
+    pthread_mutex_unlock(&flusher->lock);
+}
+
 int flusher_start(struct flusher *flusher, struct walrus_log *log)
 {
     flusher->log = log;
     atomic_init(&flusher->due, false);
     flusher->stopping = false;
-    flusher->interval_ms = log->options.sync.mode == WALRUS_SYNC_EVERY ? log->options.sync.interval_ms : 200;
+    if (log->options.sync.mode == WALRUS_SYNC_EVERY)
+        flusher_note_interval(flusher, log->options.sync.interval_ms);
+    else if (flusher->interval_ms == 0)
+        flusher->interval_ms = INTERVAL_WITHOUT_POLICY_MS;
     pthread_mutex_init(&flusher->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

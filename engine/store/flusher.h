@@ -1,5 +1,6 @@
 /*
- * flusher.h - the log's one thread: syncs what topics with the policy "every N ms" have written, each interval.
+ * flusher.h - the log's one thread: syncs what topics with the policy "every N ms" have written, each interval. One
+ * interval serves all: the shortest.
  */
 #ifndef WALRUS_STORE_FLUSHER_H
 #define WALRUS_STORE_FLUSHER_H
@@ -15,12 +16,16 @@ struct flusher {
     struct walrus_log *log;
     pthread_t thread;
     bool running;
-    uint32_t interval_ms;
     _Atomic bool due; /* something was written since the last round */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool stopping; /* lock */
+    /* lock */
+    uint32_t interval_ms; /* the shortest that the log or a topic asks for */
+    bool stopping;
 };
+
+/* A topic wants syncs at this interval. Before or after the start. */
+void flusher_note_interval(struct flusher *flusher, uint32_t interval_ms);
 
 /* The thread starts only where a policy asks for it. 0 or a negated errno. */
 int flusher_start(struct flusher *flusher, struct walrus_log *log);

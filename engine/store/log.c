@@ -294,6 +294,7 @@ void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
     pthread_mutex_unlock(&log->segments.lock);
     info->sync = log->options.sync;
     info->consistency = log->options.consistency;
+    info->retention = log->options.retention;
     info->io_uring_active = log->io->uring_active;
     snprintf(info->io_uring_reason, sizeof(info->io_uring_reason), "%s", log->io->uring_reason);
     info->batches = atomic_load(&log->batches);

@@ -108,8 +108,10 @@ static enum walrus_code create_topic_locked(struct walrus_log *log, const char *
     }
     node->id = log->names.next_id++;
     made->attributes = settings ? settings->attributes : default_attributes(0644);
-    if (settings)
-        made->sync = settings->sync;
+    if (settings) {
+        topic_set_sync(made, settings->sync);
+        made->retention = settings->retention;
+    }
     made->created_ns = made->visible_ns = clock_realtime_ns();
     uint64_t ticket;
     code = create_locked(log, node, parent, &ticket, error);

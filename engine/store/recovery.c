@@ -122,7 +122,10 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
         node->record.uid = record->uid;
         node->record.gid = record->gid;
         node->record.sync_mode = record->sync_mode;
+        node->record.framing = record->framing;
         node->record.sync_interval_ms = record->sync_interval_ms;
+        node->record.retention_mode = record->retention_mode;
+        node->record.retention_limit = record->retention_limit;
         recovery->dead_records++;
         break;
     default:
@@ -158,8 +161,7 @@ static enum walrus_code make_topic(struct recovery *recovery, struct found_node 
     if (!topic)
         return no_memory(error);
     topic->attributes = (struct walrus_attributes){node->record.mode, node->record.uid, node->record.gid};
-    if (node->record.sync_mode <= WALRUS_SYNC_NONE)
-        topic->sync = (struct walrus_sync_policy){node->record.sync_mode, node->record.sync_interval_ms};
+    topic_settings_from_record(topic, &node->record);
     topic->created_ns = node->record.time_ns;
     node->topic = topic;
     enum walrus_code code = recovery_topic(recovery, node, error);

@@ -33,6 +33,7 @@ struct found_block {
     uint64_t durable_sequence;
     uint32_t first_place;
     uint32_t seed;
+    uint8_t framing;
     bool mended;     /* one bit of its header was wrong */
     bool superseded; /* inspection only: recovery frees them */
 };

@@ -89,6 +89,7 @@ static enum walrus_code add_block(struct recovery *recovery, struct segment *seg
         .durable_sequence = header->durable_sequence,
         .first_place = block_header_bytes(header->name_bytes),
         .seed = record_seed(header->salt),
+        .framing = header->framing,
     };
     if (!node->has_created && !node->deleted && node->record.name[0] == '\0') {
         node->is_topic = true;

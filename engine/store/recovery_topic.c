@@ -333,6 +333,8 @@ static enum walrus_code meet_missing_start(struct walk *walk, bool *empty, struc
 static enum walrus_code walk_records(struct walk *walk, bool *empty, struct walrus_error *error)
 {
     *empty = false;
+    /* The catalogue may not have what the entries were written with: a change of it is durable later than they. */
+    topic_set_framing(walk->topic, block_of(walk, 0)->framing);
     walk->newest_durable = block_of(walk, walk->node->block_count - 1)->durable_sequence;
     if (block_of(walk, 0)->first_sequence > 0) {
         enum walrus_code code = meet_missing_start(walk, empty, error);
@@ -410,9 +412,19 @@ static enum walrus_code settle_tail(struct walk *walk, const struct end *end, st
     return WALRUS_OK;
 }
 
+/* While a topic is empty its framing may change: then the catalogue knows, and not a block that was made before. */
+static void settle_framing(struct walrus_topic *topic, enum walrus_framing in_catalog)
+{
+    if (topic->next_sequence > 0 || topic->framing == in_catalog)
+        return;
+    topic_set_framing(topic, in_catalog);
+    topic->tail = NULL;
+}
+
 enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error)
 {
     struct walrus_topic *topic = node->topic;
+    enum walrus_framing in_catalog = topic->framing;
     topic->visible_ns = topic->created_ns;
     if (node->block_count == 0)
         return WALRUS_OK;
@@ -430,6 +442,7 @@ enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *no
         return code;
     if (empty) {
         recovery_note(recovery, &recovery->log->findings.torn_tails, "'%s': its first block was lost", topic->name);
+        settle_framing(topic, in_catalog);
         return WALRUS_OK;
     }
     struct end end = walk.at;
@@ -449,6 +462,7 @@ enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *no
     topic->recovered_sequence = end.sequence;
     topic->visible_ns = walk.last_ns;
     atomic_store(&topic->durable_sequence, end.sequence); /* true before the open returns: recovery.c, step 5 */
+    settle_framing(topic, in_catalog);
     return WALRUS_OK;
 }
 

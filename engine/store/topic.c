@@ -30,9 +30,7 @@ struct walrus_topic *topic_create(struct walrus_log *log, uint64_t id, const cha
     }
     topic->log = log;
     topic->id = id;
-    topic->framing = framing;
-    topic->delimiter_bytes = framing == WALRUS_FRAMING_WRITE ? 0 : 1;
-    topic->delimiter = framing == WALRUS_FRAMING_NUL ? '\0' : '\n';
+    topic_set_framing(topic, framing);
     atomic_init(&topic->references, 1);
     pthread_mutex_init(&topic->append_lock, NULL);
     pthread_mutex_init(&topic->lock, NULL);
@@ -64,11 +62,6 @@ void topic_release(struct walrus_topic *topic)
     pthread_mutex_destroy(&topic->append_lock);
     free(topic->name);
     free(topic);
-}
-
-struct walrus_sync_policy topic_sync_policy(const struct walrus_topic *topic)
-{
-    return topic->sync.mode == WALRUS_SYNC_INHERIT ? topic->log->options.sync : topic->sync;
 }
 
 /* Small for small topics, growing with them; exactly as large as needed for what is larger than growth allows. */

@@ -13,6 +13,7 @@
 #include <walrus/walrus.h>
 
 #include "format/block_header.h"
+#include "format/catalog_record.h"
 #include "store/segment_set.h"
 
 struct walrus_log;
@@ -57,6 +58,7 @@ struct walrus_topic {
     char *name;
     uint64_t created_ns;
     uint64_t recovered_sequence; /* next_sequence when the log was opened */
+    /* Changed under names lock and append_lock while the topic is empty, which no reader of entries finds it. */
     enum walrus_framing framing;
     uint32_t delimiter_bytes; /* 0 or 1 */
     char delimiter;
@@ -66,10 +68,11 @@ struct walrus_topic {
     _Atomic uint64_t catalog_ticket;      /* of the newest catalogue record about the topic */
     _Atomic bool refuses;                 /* after a failed sync: no appends until the log is opened anew */
     _Atomic(struct watch_list *) watches; /* NULL until somebody watches; set under the lock (watch.h) */
+    _Atomic uint64_t sync;                /* topic_own_sync(); changed under the names lock */
 
     /* names lock of the log */
     struct walrus_attributes attributes;
-    struct walrus_sync_policy sync; /* may be INHERIT */
+    struct walrus_retention retention; /* may be INHERIT; changed under `lock` too, so that either will do to look */
     bool deleting;
 
     pthread_mutex_t append_lock;
@@ -107,8 +110,26 @@ void topic_acquire(struct walrus_topic *topic);
 /* The last one frees the topic, and, if it was deleted, its blocks on disk too. */
 void topic_release(struct walrus_topic *topic);
 
-/* Effective sync policy, never INHERIT. */
+/* ---- settings (topic_settings.c) ---- */
+
+/* What is in force, never INHERIT. */
 struct walrus_sync_policy topic_sync_policy(const struct walrus_topic *topic);
+struct walrus_retention topic_retention(struct walrus_topic *topic);
+
+/* What the topic has of its own, perhaps INHERIT. */
+struct walrus_sync_policy topic_own_sync(const struct walrus_topic *topic);
+void topic_set_sync(struct walrus_topic *topic, struct walrus_sync_policy policy);
+void topic_set_framing(struct walrus_topic *topic, enum walrus_framing framing);
+
+/* To the record, under the names lock; and from it, in recovery (all but the framing). */
+void topic_settings_to_record(const struct walrus_topic *topic, struct catalog_record *record);
+void topic_settings_from_record(struct walrus_topic *topic, const struct catalog_record *record);
+
+/* walrus_topic_configure(), arguments checked. */
+enum walrus_code topic_configure(struct walrus_topic *topic, const struct walrus_topic_settings *settings,
+                                 unsigned which, struct walrus_error *error);
+
+/* ---- blocks ---- */
 
 /*
  * Makes a block (space, zeros if the topic syncs each append, header) for entries from `sequence` on, with room for a

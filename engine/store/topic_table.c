@@ -189,10 +189,9 @@ void table_record(const struct table_node *node, enum catalog_record_type type, 
         .mode = attributes->mode,
         .uid = attributes->uid,
         .gid = attributes->gid,
-        .framing = node->topic ? (uint8_t)node->topic->framing : 0,
-        .sync_mode = node->topic ? (uint8_t)node->topic->sync.mode : 0,
-        .sync_interval_ms = node->topic ? node->topic->sync.interval_ms : 0,
     };
+    if (node->topic)
+        topic_settings_to_record(node->topic, record);
     if (type == CATALOG_TOPIC_CREATED || type == CATALOG_NAMESPACE_CREATED)
         snprintf(record->name, sizeof(record->name), "%s", node->name);
 }

@@ -1,0 +1,352 @@
+/*
+ * Settings of a topic: what is its own and what it takes from its log, changed while it is in use, kept over restarts,
+ * rewrites of the catalogue, and a catalogue that lost the change.
+ */
+#include "temp_log.h"
+
+static void configure(struct walrus_topic *topic, const struct walrus_topic_settings *settings, unsigned which)
+{
+    OK(walrus_topic_configure(topic, settings, which, &failure));
+}
+
+static struct walrus_topic *reopened(struct temp_log *temp, struct walrus_topic *topic, const char *name)
+{
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+    temp_log_open(temp);
+    OK(walrus_topic_open(temp->log, name, 0, NULL, &topic, &failure));
+    return topic;
+}
+
+/* ---- text ---- */
+
+static void parse(const char *text, enum walrus_retention_mode mode, uint64_t limit)
+{
+    struct walrus_retention retention = {.mode = WALRUS_RETAIN_INHERIT, .limit = 77};
+    OK(walrus_retention_parse(text, &retention, &failure));
+    assert_int_equal(retention.mode, mode);
+    assert_int_equal(retention.limit, limit);
+}
+
+static void retentions_are_parsed(void **state)
+{
+    (void)state;
+    parse("consumed", WALRUS_RETAIN_CONSUMED, 0);
+    parse("all", WALRUS_RETAIN_ALL, 0);
+    parse("bytes:1", WALRUS_RETAIN_BYTES, 1);
+    parse("bytes:3K", WALRUS_RETAIN_BYTES, 3072);
+    parse("bytes:2M", WALRUS_RETAIN_BYTES, 2u << 20);
+    parse("bytes:10G", WALRUS_RETAIN_BYTES, (uint64_t)10 << 30);
+    parse("bytes:1T", WALRUS_RETAIN_BYTES, (uint64_t)1 << 40);
+    parse("bytes:18446744073709551615", WALRUS_RETAIN_BYTES, UINT64_MAX);
+    parse("age:1500ms", WALRUS_RETAIN_AGE, 1500);
+    parse("age:30s", WALRUS_RETAIN_AGE, 30000);
+    parse("age:5m", WALRUS_RETAIN_AGE, 300000);
+    parse("age:2h", WALRUS_RETAIN_AGE, 7200000);
+    parse("age:7d", WALRUS_RETAIN_AGE, 604800000);
+    static const char *const wrong[] = {"",
+                                        "inherit",
+                                        "bytes",
+                                        "bytes:",
+                                        "bytes:0",
+                                        "bytes:-1",
+                                        "bytes:1 K",
+                                        "bytes:1KB",
+                                        "bytes:k",
+                                        "bytes:1k",
+                                        "age:",
+                                        "age:5",
+                                        "age:0s",
+                                        "age:5 s",
+                                        "age:1.5h",
+                                        "consumed ",
+                                        "ALL",
+                                        "age:1ms2",
+                                        "bytes:18446744073709551616",
+                                        "bytes:18014398509481984K"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct walrus_retention retention = {.mode = WALRUS_RETAIN_ALL, .limit = 77};
+        FAILS(WALRUS_E_INVALID, walrus_retention_parse(wrong[i], &retention, &failure));
+        assert_int_equal(retention.mode, WALRUS_RETAIN_ALL);
+        assert_int_equal(retention.limit, 77);
+    }
+}
+
+/* ---- own and inherited ---- */
+
+static void settings_are_kept(void **state)
+{
+    struct temp_log *temp = *state;
+    temp->options.retention = (struct walrus_retention){WALRUS_RETAIN_BYTES, 1u << 20};
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    struct walrus_topic_info info = info_of(topic);
+    assert_true(info.sync_inherited && info.retention_inherited);
+    assert_int_equal(info.settings.sync.mode, WALRUS_SYNC_NONE);
+    assert_int_equal(info.settings.retention.mode, WALRUS_RETAIN_BYTES);
+    assert_int_equal(info.settings.retention.limit, 1u << 20);
+    assert_int_equal(log_info_of(temp).retention.mode, WALRUS_RETAIN_BYTES);
+
+    struct walrus_topic_settings settings = {
+        .sync = {WALRUS_SYNC_EVERY, 70}, .retention = {WALRUS_RETAIN_AGE, 86400000}, .framing = WALRUS_FRAMING_NUL};
+    configure(topic, &settings, WALRUS_SET_RETENTION); /* this and nothing else */
+    info = info_of(topic);
+    assert_true(info.sync_inherited && !info.retention_inherited);
+    assert_int_equal(info.settings.framing, WALRUS_FRAMING_LINE);
+    assert_int_equal(info.settings.retention.mode, WALRUS_RETAIN_AGE);
+
+    topic = reopened(temp, topic, "t");
+    info = info_of(topic);
+    assert_true(info.sync_inherited && !info.retention_inherited);
+    assert_int_equal(info.settings.retention.mode, WALRUS_RETAIN_AGE);
+    assert_int_equal(info.settings.retention.limit, 86400000);
+
+    configure(topic, &settings, WALRUS_SET_SYNC | WALRUS_SET_FRAMING);
+    OK(walrus_set_attributes(temp->log, "t", &(struct walrus_attributes){.mode = 0640, .uid = 7, .gid = 8}, &failure));
+    topic = reopened(temp, topic, "t");
+    info = info_of(topic);
+    assert_int_equal(info.settings.sync.mode, WALRUS_SYNC_EVERY);
+    assert_int_equal(info.settings.sync.interval_ms, 70);
+    assert_int_equal(info.settings.framing, WALRUS_FRAMING_NUL);
+    assert_int_equal(info.settings.retention.limit, 86400000);
+    assert_int_equal(info.settings.attributes.mode, 0640);
+    assert_int_equal(info.settings.attributes.gid, 8);
+
+    settings = (struct walrus_topic_settings){0};
+    configure(topic, &settings, WALRUS_SET_SYNC | WALRUS_SET_RETENTION); /* back to the log's */
+    topic = reopened(temp, topic, "t");
+    info = info_of(topic);
+    assert_true(info.sync_inherited && info.retention_inherited);
+    assert_int_equal(info.settings.retention.mode, WALRUS_RETAIN_BYTES);
+    assert_int_equal(info.settings.framing, WALRUS_FRAMING_NUL);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
+static void a_rewritten_catalogue_has_the_settings(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    for (uint32_t i = 1; i <= 1200; i++)
+        configure(
+            topic,
+            &(struct walrus_topic_settings){.sync = {WALRUS_SYNC_EVERY, i}, .retention = {WALRUS_RETAIN_BYTES, i}},
+            WALRUS_SET_SYNC | WALRUS_SET_RETENTION);
+    uint64_t bytes = file_size(temp, "catalog");
+    for (int i = 0; i < 2; i++) {
+        topic = reopened(temp, topic, "t");
+        assert_int_equal(info_of(topic).settings.sync.interval_ms, 1200);
+        assert_int_equal(info_of(topic).settings.retention.mode, WALRUS_RETAIN_BYTES);
+        assert_int_equal(info_of(topic).settings.retention.limit, 1200);
+        assert_true(file_size(temp, "catalog") < bytes / 100);
+    }
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
+static void what_is_out_of_range_changes_nothing(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    const struct {
+        struct walrus_topic_settings settings;
+        unsigned which;
+    } wrong[] = {
+        {{.sync = {.mode = 4}}, WALRUS_SET_SYNC},
+        {{.sync = {WALRUS_SYNC_EVERY, 0}}, WALRUS_SET_SYNC},
+        {{.sync = {WALRUS_SYNC_EVERY, 3600001}}, WALRUS_SET_SYNC},
+        {{.retention = {.mode = 5}}, WALRUS_SET_RETENTION},
+        {{.retention = {WALRUS_RETAIN_BYTES, 0}}, WALRUS_SET_RETENTION},
+        {{.retention = {WALRUS_RETAIN_AGE, 0}}, WALRUS_SET_RETENTION},
+        {{.framing = 3}, WALRUS_SET_FRAMING},
+        {{.sync = {WALRUS_SYNC_EACH, 0}, .framing = 3}, WALRUS_SET_SYNC | WALRUS_SET_FRAMING},
+        {{.sync = {WALRUS_SYNC_EACH, 0}}, WALRUS_SET_SYNC | 1u << 3},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        FAILS(WALRUS_E_INVALID, walrus_topic_configure(topic, &wrong[i].settings, wrong[i].which, &failure));
+    FAILS(WALRUS_E_INVALID, walrus_topic_configure(topic, NULL, WALRUS_SET_SYNC, &failure));
+    OK(walrus_topic_configure(topic, &wrong[0].settings, 0, &failure)); /* what is not named is not looked at */
+    struct walrus_topic_info info = info_of(topic);
+    assert_true(info.sync_inherited && info.retention_inherited);
+    assert_int_equal(info.settings.framing, WALRUS_FRAMING_LINE);
+
+    OK(walrus_topic_delete(temp->log, "t", &failure));
+    FAILS(WALRUS_E_DELETED,
+          walrus_topic_configure(topic, &(struct walrus_topic_settings){0}, WALRUS_SET_SYNC, &failure));
+    struct walrus_topic *other = line_topic(temp, "t"); /* of the same name: not meant */
+    FAILS(WALRUS_E_DELETED,
+          walrus_topic_configure(topic, &(struct walrus_topic_settings){.sync = {WALRUS_SYNC_EACH, 0}}, WALRUS_SET_SYNC,
+                                 &failure));
+    assert_true(info_of(other).sync_inherited);
+    walrus_topic_close(other);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+    temp->options.retention.mode = WALRUS_RETAIN_INHERIT;
+    FAILS(WALRUS_E_INVALID, walrus_open(&temp->options, &temp->log, &failure));
+}
+
+/* ---- in force at once ---- */
+
+static void a_sync_policy_is_in_force_at_once(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    append_keyed(topic, 10, 3);
+    assert_int_equal(info_of(topic).durable_sequence, 0);
+    configure(topic, &(struct walrus_topic_settings){.sync = {WALRUS_SYNC_EACH, 0}}, WALRUS_SET_SYNC);
+    append_keyed(topic, 10, 1);
+    assert_int_equal(info_of(topic).durable_sequence, 4);
+    configure(topic, &(struct walrus_topic_settings){.sync = {WALRUS_SYNC_NONE, 0}}, WALRUS_SET_SYNC);
+    append_keyed(topic, 10, 3);
+    assert_int_equal(info_of(topic).durable_sequence, 4);
+    assert_keyed(topic, 0, 7);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
+/* The log itself would sync once an hour. */
+static void a_topic_with_a_shorter_interval_is_synced_in_time(void **state)
+{
+    struct temp_log *temp = *state;
+    temp->options.sync = (struct walrus_sync_policy){WALRUS_SYNC_EVERY, 3600000};
+    for (int round = 0; round < 3; round++) {
+        temp_log_open(temp);
+        struct walrus_topic_settings settings = {.attributes = {.mode = 0644}};
+        struct walrus_topic *topic = NULL;
+        if (round == 1)
+            settings.sync = (struct walrus_sync_policy){WALRUS_SYNC_EVERY, 20};
+        OK(walrus_topic_open(temp->log, round == 0 ? "configured" : "created", WALRUS_CREATE, &settings, &topic,
+                             &failure)); /* round 2: recovered */
+        if (round == 0)
+            configure(topic, &(struct walrus_topic_settings){.sync = {WALRUS_SYNC_EVERY, 20}}, WALRUS_SET_SYNC);
+        uint64_t before = log_info_of(temp).syncs;
+        append_keyed(topic, 10, 1);
+        for (int i = 0; i < 1000 && log_info_of(temp).syncs == before; i++)
+            usleep(20000);
+        assert_true(log_info_of(temp).syncs > before);
+        walrus_topic_close(topic);
+        if (round == 0)
+            OK(walrus_topic_delete(temp->log, "configured", &failure));
+        temp_log_close(temp);
+    }
+}
+
+/* ---- framing ---- */
+
+static void framing_changes_while_the_topic_is_empty(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    struct walrus_topic_settings settings = {.framing = WALRUS_FRAMING_WRITE};
+    configure(topic, &settings, WALRUS_SET_FRAMING);
+    assert_int_equal(info_of(topic).settings.framing, WALRUS_FRAMING_WRITE);
+    topic = reopened(temp, topic, "t");
+    append_keyed(topic, 10, 3);
+    assert_int_equal(info_of(topic).next_offset, 30);
+    settings.framing = WALRUS_FRAMING_LINE;
+    settings.sync.mode = WALRUS_SYNC_EACH;
+    FAILS(WALRUS_E_NOT_EMPTY,
+          walrus_topic_configure(topic, &settings, WALRUS_SET_FRAMING | WALRUS_SET_SYNC, &failure)); /* all or none */
+    assert_true(info_of(topic).sync_inherited);
+    settings.framing = WALRUS_FRAMING_WRITE; /* as it is */
+    configure(topic, &settings, WALRUS_SET_FRAMING | WALRUS_SET_SYNC);
+    assert_false(info_of(topic).sync_inherited);
+    topic = reopened(temp, topic, "t");
+    FAILS(WALRUS_E_NOT_EMPTY,
+          walrus_topic_configure(topic, &(struct walrus_topic_settings){0}, WALRUS_SET_FRAMING, &failure));
+    append_keyed(topic, 10, 1);
+    assert_keyed(topic, 0, 4);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
+/* A power cut may take the record of the change and leave the entries that were written after it. */
+static void entries_know_their_framing_without_the_catalogue(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    walrus_topic_close(topic);
+    OK(walrus_sync(temp->log, &failure));
+    uint8_t catalog[4096];
+    size_t bytes = (size_t)file_size(temp, "catalog");
+    assert_true(bytes < sizeof(catalog));
+    file_read(temp, "catalog", catalog, bytes, 0);
+    topic = line_topic(temp, "t");
+    configure(topic, &(struct walrus_topic_settings){.framing = WALRUS_FRAMING_WRITE}, WALRUS_SET_FRAMING);
+    append_keyed(topic, 10, 5);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+
+    size_t whole = (size_t)file_size(temp, "catalog");
+    uint8_t *zeros = calloc(1, whole - bytes);
+    file_write(temp, "catalog", zeros, whole - bytes, bytes);
+    free(zeros);
+    for (int i = 0; i < 2; i++) {
+        temp_log_open(temp);
+        topic = line_topic(temp, "t");
+        assert_int_equal(info_of(topic).settings.framing, WALRUS_FRAMING_WRITE);
+        append_keyed(topic, 10, 1);
+        assert_keyed(topic, 0, 6 + (uint64_t)i);
+        walrus_topic_close(topic);
+        temp_log_close(temp);
+    }
+}
+
+static void append_and_die(struct temp_log *temp, void *context)
+{
+    (void)context;
+    struct walrus_topic *topic = NULL;
+    REQUIRE(walrus_topic_open(temp->log, "t", WALRUS_CREATE, NULL, &topic, &failure) == WALRUS_OK);
+    REQUIRE(walrus_append(topic, "gone with the crash", 19, 0, NULL, &failure) == WALRUS_OK);
+}
+
+/* A topic without entries may have a block all the same, which was made for another framing. */
+static void a_block_without_entries_binds_nobody(void **state)
+{
+    struct temp_log *temp = *state;
+    static const uint8_t zeros[32 + 24];
+    for (int with_reopen = 0; with_reopen < 2; with_reopen++) {
+        temp_dir_remove(temp->options.data_dir);
+        in_child(temp, append_and_die, NULL);
+        const char *segment = "segment-0000000000000001";
+        uint64_t at = file_find(temp, segment, "gone with the crash", 19) - 32;
+        file_write(temp, segment, zeros, sizeof(zeros), at);
+        temp_log_open(temp);
+        struct walrus_topic *topic = line_topic(temp, "t");
+        assert_int_equal(info_of(topic).next_sequence, 0);
+        assert_int_equal(info_of(topic).block_count, 1);
+        configure(topic, &(struct walrus_topic_settings){.framing = WALRUS_FRAMING_WRITE}, WALRUS_SET_FRAMING);
+        if (with_reopen) {
+            topic = reopened(temp, topic, "t");
+            assert_int_equal(info_of(topic).settings.framing, WALRUS_FRAMING_WRITE);
+        }
+        append_keyed(topic, 10, 3);
+        topic = reopened(temp, topic, "t");
+        assert_int_equal(info_of(topic).settings.framing, WALRUS_FRAMING_WRITE);
+        assert_int_equal(info_of(topic).next_offset, 30);
+        assert_keyed(topic, 0, 3);
+        walrus_topic_close(topic);
+        temp_log_close(temp);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(retentions_are_parsed),
+        LOG_TEST(settings_are_kept),
+        LOG_TEST(a_rewritten_catalogue_has_the_settings),
+        LOG_TEST(what_is_out_of_range_changes_nothing),
+        LOG_TEST(a_sync_policy_is_in_force_at_once),
+        LOG_TEST(a_topic_with_a_shorter_interval_is_synced_in_time),
+        LOG_TEST(framing_changes_while_the_topic_is_empty),
+        LOG_TEST(entries_know_their_framing_without_the_catalogue),
+        LOG_TEST(a_block_without_entries_binds_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
