@@ -159,7 +159,6 @@ catalog_open(struct catalog *catalog, struct io *io, _Atomic uint64_t *sync_coun
 void catalog_close(struct catalog *catalog)
 {
     catalog->file->ops->close(catalog->file);
-    sync_point_fini(&catalog->sync);
     pthread_mutex_destroy(&catalog->lock);
 }
 
@@ -222,7 +221,6 @@ enum walrus_code catalog_rewrite(struct catalog *catalog,
     catalog->sync.file = file;
     catalog->end = fresh.end;
     catalog->next_number = fresh.next_number;
-    sync_point_fini(&fresh.sync);
     pthread_mutex_destroy(&fresh.lock);
     return WALRUS_OK;
 }

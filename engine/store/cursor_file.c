@@ -29,7 +29,6 @@ void cursor_file_fini(struct cursor_file *file)
 {
     if (file->file) {
         file->file->ops->close(file->file);
-        sync_point_fini(&file->sync);
     }
     free(file->free_slots);
     pthread_mutex_destroy(&file->lock);

@@ -12,7 +12,7 @@
 #include "format/block_header.h"
 #include "format/file_header.h"
 
-#define RESERVE_AHEAD_MAX ((uint64_t)4 << 20)
+#define RESERVE_AHEAD_MAX ((uint64_t)64 << 20)
 
 void segment_set_init(struct segment_set *set, struct io *io, uint64_t segment_bytes, _Atomic uint64_t *sync_count,
                       _Atomic uint64_t *failure_count)
@@ -31,7 +31,6 @@ void segment_set_fini(struct segment_set *set)
     for (size_t i = 0; i < set->count; i++) {
         struct segment *segment = set->segments[i];
         segment->file->ops->close(segment->file);
-        sync_point_fini(&segment->sync);
         free(segment);
     }
     free(set->segments);
@@ -207,7 +206,7 @@ static int reserve_locked(struct segment *segment, uint64_t bytes)
     uint64_t end = segment->used_end + bytes;
     if (end <= segment->reserved_end)
         return 0;
-    uint64_t ahead = round_up(min_u64(segment->used_end / 8, RESERVE_AHEAD_MAX), BLOCK_ALIGNMENT);
+    uint64_t ahead = round_up(min_u64(segment->used_end / 4, RESERVE_AHEAD_MAX), BLOCK_ALIGNMENT);
     uint64_t from = max_u64(segment->reserved_end, segment->used_end);
     int rc = segment->file->ops->allocate(segment->file, from, end + ahead - from);
     if (rc == -ENOSPC && ahead > 0) {

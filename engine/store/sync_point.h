@@ -8,11 +8,11 @@
 #ifndef WALRUS_STORE_SYNC_POINT_H
 #define WALRUS_STORE_SYNC_POINT_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/wait_word.h"
 #include "io/io.h"
 
 struct sync_point {
@@ -22,14 +22,13 @@ struct sync_point {
     _Atomic int failed;           /* negated errno of the sync that failed, or 0 */
     _Atomic uint64_t *sync_count; /* statistics of the log */
     _Atomic uint64_t *failure_count;
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    bool syncing; /* lock: somebody is at it; the others wait */
+    _Atomic bool syncing;   /* somebody is at it; the others sleep */
+    struct wait_word round; /* changes at the end of each sync */
+    _Atomic uint32_t crowd; /* how many slept through the last one */
 };
 
 void sync_point_init(struct sync_point *point, struct io_file *file, _Atomic uint64_t *sync_count,
                      _Atomic uint64_t *failure_count);
-void sync_point_fini(struct sync_point *point);
 
 /* To be called after a write to the file has returned. */
 static inline uint64_t sync_point_note_write(struct sync_point *point)
