@@ -133,8 +133,7 @@ enum walrus_code walrus_topic_info(struct walrus_topic *topic, struct walrus_top
     info->durable_sequence = atomic_load(&topic->durable_sequence);
     info->appended_ns = topic->visible_ns;
     info->block_count = topic->block_count;
-    for (size_t i = 0; i < topic->block_count; i++)
-        info->block_bytes += topic->blocks[i]->bytes;
+    info->block_bytes = topic->block_bytes;
     info->damages = topic->damages;
     pthread_mutex_unlock(&topic->lock);
     if (info->durable_sequence > info->next_sequence)

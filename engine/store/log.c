@@ -273,8 +273,7 @@ static enum walrus_code add_topic(struct walrus_topic *topic, void *context, str
     (void)error;
     pthread_mutex_lock(&topic->lock);
     info->block_count += topic->block_count;
-    for (size_t i = 0; i < topic->block_count; i++)
-        info->block_bytes += topic->blocks[i]->bytes;
+    info->block_bytes += topic->block_bytes;
     info->appended_entries += topic->visible_sequence - topic->recovered_sequence;
     pthread_mutex_unlock(&topic->lock);
     return WALRUS_OK;

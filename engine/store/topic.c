@@ -212,9 +212,13 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
         topic->block_capacity = capacity;
     }
     while (topic->block_count > 0 && superseded_count < 8 &&
-           topic->blocks[topic->block_count - 1]->first_sequence >= block->first_sequence)
-        superseded[superseded_count++] = topic->blocks[--topic->block_count];
+           topic->blocks[topic->block_count - 1]->first_sequence >= block->first_sequence) {
+        struct block *last = topic->blocks[--topic->block_count];
+        topic->block_bytes -= last->bytes;
+        superseded[superseded_count++] = last;
+    }
     topic->blocks[topic->block_count++] = block;
+    topic->block_bytes += block->bytes;
     pthread_mutex_unlock(&topic->lock);
     while (superseded_count > 0)
         topic_block_release(topic, superseded[--superseded_count]);

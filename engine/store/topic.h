@@ -90,6 +90,7 @@ struct walrus_topic {
     struct block **blocks; /* by growing first_sequence */
     size_t block_count;
     size_t block_capacity;
+    uint64_t block_bytes; /* of those in the list: kept as they come and go, so that asking costs no walk */
     uint64_t first_sequence;
     uint64_t first_offset;
     uint64_t visible_sequence; /* readers see entries below */

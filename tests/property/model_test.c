@@ -17,6 +17,7 @@
 
 #include <walrus/walrus.h>
 
+#include "../support/block_sum.h"
 #include "../support/memory_disk.h"
 #include "../support/model_log.h"
 #include "../support/random.h"
@@ -187,7 +188,7 @@ static void check_entries(struct run *run, const struct subject *subject, const 
         const struct walrus_entry *entry = &entries->items[i];
         const struct model_place *place = &model->places[sequence + i];
         if (entry->sequence != sequence + i || entry->offset != place->offset || entry->length != place->length ||
-            memcmp(entry->data, model->stream + place->offset, place->length) != 0)
+            (place->length > 0 && memcmp(entry->data, model->stream + place->offset, place->length) != 0))
             differ(run, "%s: entry %" PRIu64 " is another one (says %" PRIu64 " at %" PRIu64 ", %zu bytes)",
                    subject->name, sequence + i, entry->sequence, entry->offset, entry->length);
         if (entry->time_ns == 0 || (i > 0 && entry->time_ns < entries->items[i - 1].time_ns))
@@ -372,6 +373,8 @@ static void check_infos(struct run *run)
         differ(run, "%s: info says %" PRIu64 "..%" PRIu64 " to %" PRIu64 ", %" PRIu64 " damages; model %zu to %" PRIu64,
                subject->name, info.first_sequence, info.next_sequence, info.next_offset, info.damages,
                subject->model.count, subject->model.stream_bytes);
+    if (!block_bytes_add_up(subject->handle))
+        differ(run, "%s: the bytes of its blocks are not what info says", subject->name);
     must(run, walrus_list_topics(run->log, count_topic, &listed, &error), &error, "list topics");
     for (size_t i = 0; i < TOPICS; i++)
         expected += run->topics[i].name != NULL;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/block_sum.h"
 #include "fault_rig.h"
 #include "store/log.h"
 
@@ -297,6 +298,8 @@ void rig_check_live(struct rig *rig)
         walrus_entries_free(&entries);
         if (sequence != topic->count)
             rig_complain(rig, "%s shows %zu of %zu entries", topic->name, sequence, topic->count);
+        if (!block_bytes_add_up(topic->handle))
+            rig_complain(rig, "the bytes of the blocks of %s are not what info says", topic->name);
     }
 }
 
