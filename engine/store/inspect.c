@@ -24,7 +24,7 @@ struct placed_block {
     struct found_node *node;
     uint64_t limit; /* sequence at which the topic's next block goes on */
     bool first;
-    struct topic_end end;
+    uint64_t end; /* entries from here on are not part of the topic */
 };
 
 void inspection_show(struct inspection *inspection, const struct walrus_item *item)
@@ -92,9 +92,9 @@ static enum walrus_verdict verdict_of_entry(const struct placed_block *placed, u
 {
     if (placed->block->superseded || sequence >= placed->limit)
         return WALRUS_VERDICT_SUPERSEDED;
-    if (sequence < placed->end.sequence)
+    if (sequence < placed->end)
         return WALRUS_VERDICT_OK;
-    return placed->end.batch_uncommitted ? WALRUS_VERDICT_UNCOMMITTED : WALRUS_VERDICT_TORN;
+    return placed->node->end.batch_uncommitted ? WALRUS_VERDICT_UNCOMMITTED : WALRUS_VERDICT_TORN;
 }
 
 static int load_payload(struct inspection *inspection, struct block_scan *scan, uint64_t place,
@@ -163,11 +163,13 @@ static int inspect_gap(struct inspection *inspection, const struct placed_block 
         return found;
     const struct found_block *block = placed->block;
     uint64_t to = found > 0 ? next : scan->bytes;
+    const struct record_place *walked = &placed->node->end.walked;
+    uint64_t last_index = placed->node->blocks[walked->block].index;
     bool inside =
-        block->index < placed->end.block_index || (block->index == placed->end.block_index && from < placed->end.place);
+        !placed->node->end.empty && (block->index < last_index || (block->index == last_index && from < walked->place));
     if (!block->superseded && sequence < placed->limit && inside) {
         char note[120];
-        uint64_t upto = found > 0 ? block->first_sequence + header.index : min_u64(placed->limit, placed->end.sequence);
+        uint64_t upto = found > 0 ? block->first_sequence + header.index : min_u64(placed->limit, placed->end);
         if (upto > sequence)
             snprintf(note, sizeof(note), "entries %" PRIu64 " to %" PRIu64 " are damaged", sequence, upto - 1);
         else
@@ -242,7 +244,7 @@ static enum walrus_code inspect_block(struct inspection *inspection, const struc
         inspection_note(&item, "one bit of its header was wrong; read as if it were right");
     }
     inspection_show(inspection, &item);
-    if (placed->first && block->first_sequence > 0 && placed->end.sequence > 0)
+    if (placed->first && block->first_sequence > 0 && placed->end > 0)
         show_gap(inspection, placed, file, 0, 0, 0, WALRUS_VERDICT_MISSING, "the blocks before this one are missing");
     int rc = deleted ? 0 : inspect_records(inspection, placed, file);
     return rc < 0 ? error_system(error, rc, "read %s", file) : WALRUS_OK;
@@ -276,42 +278,44 @@ static void check_cursors(struct inspection *inspection, const struct found_node
     inspection_show(inspection, &item);
 }
 
-/* Decides each topic's end and lists all blocks with what that means for them. */
-static enum walrus_code place_blocks(struct inspection *inspection, struct placed_block *placed, size_t *count,
-                                     struct walrus_error *error)
+/* Decides where each topic ends, as recovery does. */
+static enum walrus_code find_ends(struct inspection *inspection, struct walrus_error *error)
 {
     struct found_node *node, *next;
+    enum walrus_code code = WALRUS_OK;
     HASH_ITER(hh, inspection->recovery.nodes, node, next)
     {
-        size_t all = node->block_count, living = 0;
-        struct topic_end end = {0};
-        if (node->is_topic && !node->deleted)
-            inspection->summary.topics++;
-        if (all == 0) {
-            if (!node->deleted)
-                check_cursors(inspection, node, 0);
+        if (code != WALRUS_OK || node->block_count == 0 || node->deleted)
             continue;
-        }
         uint8_t framing = node->record.framing <= WALRUS_FRAMING_NUL ? node->record.framing : 0;
         node->topic = topic_create(inspection->log, node->id, node->record.name, (enum walrus_framing)framing);
         if (!node->topic)
             return error_set(error, WALRUS_E_NO_MEMORY, 0, "inspection: out of memory");
-        enum walrus_code code =
-            node->deleted ? WALRUS_OK : recovery_find_end(&inspection->recovery, node, &living, &end, error);
-        if (code != WALRUS_OK)
-            return code;
+        code = recovery_walk(&inspection->recovery, node, error);
+    }
+    return code;
+}
+
+/* Lists all blocks with what their topics' ends mean for them. */
+static void place_blocks(struct inspection *inspection, struct placed_block *placed, size_t *count)
+{
+    struct found_node *node, *next;
+    HASH_ITER(hh, inspection->recovery.nodes, node, next)
+    {
+        if (node->is_topic && !node->deleted)
+            inspection->summary.topics++;
+        uint64_t end = node->topic && !node->end.empty ? node->end.at.sequence : 0;
         if (!node->deleted)
-            check_cursors(inspection, node, end.sequence);
-        for (size_t i = 0; i < all; i++)
+            check_cursors(inspection, node, end);
+        for (size_t i = 0; i < node->block_count + node->superseded_count; i++)
             placed[(*count)++] = (struct placed_block){
                 .block = &node->blocks[i],
                 .node = node,
-                .limit = i + 1 < living ? node->blocks[i + 1].first_sequence : UINT64_MAX,
+                .limit = i + 1 < node->block_count ? node->blocks[i + 1].first_sequence : UINT64_MAX,
                 .first = i == 0,
                 .end = end,
             };
     }
-    return WALRUS_OK;
 }
 
 static void show_bad_places(struct inspection *inspection, const struct segment *segment, const char *file)
@@ -337,14 +341,17 @@ static enum walrus_code inspect_segments(struct inspection *inspection, struct w
     struct segment_set *segments = &inspection->log->segments;
     size_t total = 0, count = 0;
     struct found_node *node, *next;
+    enum walrus_code code = find_ends(inspection, error);
+    if (code != WALRUS_OK)
+        return code;
     HASH_ITER(hh, inspection->recovery.nodes, node, next)
     {
-        total += node->block_count;
+        total += node->block_count + node->superseded_count;
     }
     struct placed_block *placed = calloc(total + 1, sizeof(*placed));
     if (!placed)
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "inspection: out of memory");
-    enum walrus_code code = place_blocks(inspection, placed, &count, error);
+    place_blocks(inspection, placed, &count);
     qsort(placed, count, sizeof(*placed), by_place);
     size_t at = 0;
     for (size_t i = 0; code == WALRUS_OK && i < segments->count && !inspection->stopped; i++) {

@@ -153,9 +153,15 @@ static enum walrus_code make_namespaces(struct recovery *recovery, struct walrus
     return WALRUS_OK;
 }
 
-static enum walrus_code make_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error)
+/* The topic as the catalogue knows it, and where its blocks say that it ends. */
+static enum walrus_code find_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error)
 {
     struct walrus_log *log = recovery->log;
+    if (!node->has_created) {
+        /* The blocks survived a crash that the catalogue's record did not: the topic is there, so it keeps its name. */
+        recovery_note(recovery, &log->findings.adopted, "topic '%s' was found by its blocks", node->record.name);
+        log->names.has_unrecorded = true;
+    }
     uint8_t framing = node->record.framing <= WALRUS_FRAMING_NUL ? node->record.framing : 0;
     struct walrus_topic *topic = topic_create(log, node->id, node->record.name, (enum walrus_framing)framing);
     if (!topic)
@@ -164,17 +170,24 @@ static enum walrus_code make_topic(struct recovery *recovery, struct found_node 
     topic_settings_from_record(topic, &node->record);
     topic->created_ns = node->record.time_ns;
     node->topic = topic;
-    enum walrus_code code = recovery_topic(recovery, node, error);
+    return recovery_walk(recovery, node, error);
+}
+
+/* Gives the topic its blocks and its name. */
+static enum walrus_code make_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error)
+{
+    struct walrus_topic *topic = node->topic;
+    bool added = false;
+    enum walrus_code code = recovery_attach(recovery, node, error);
     if (code == WALRUS_OK)
         code = recovery_restore_cursors(recovery, node, error);
-    bool added = false;
     if (code == WALRUS_OK)
-        code = topic_table_insert_topic(&log->names, topic, &added, error);
+        code = topic_table_insert_topic(&recovery->log->names, topic, &added, error);
     if (code != WALRUS_OK || !added) {
         node->topic = NULL;
         topic_release(topic); /* not marked deleted: its blocks stay where they are */
         if (code == WALRUS_OK)
-            recovery_note(recovery, &log->findings.damages,
+            recovery_note(recovery, &recovery->log->findings.damages,
                           "two topics are named '%s'; number %" PRIu64 " is left aside", node->record.name, node->id);
     }
     return code;
@@ -195,22 +208,19 @@ static enum walrus_code make_topics(struct recovery *recovery, struct walrus_err
     enum walrus_code code = make_namespaces(recovery, error);
     HASH_ITER(hh, recovery->nodes, node, next)
     {
-        if (code != WALRUS_OK)
-            break;
-        if (node->deleted) {
+        if (code == WALRUS_OK && node->is_topic && !node->deleted && node->record.name[0] != '\0')
+            code = find_topic(recovery, node, error);
+    }
+    HASH_ITER(hh, recovery->nodes, node, next)
+    {
+        if (code == WALRUS_OK && node->deleted)
             free_deleted(recovery, node);
-            continue;
+        if (node->topic && code == WALRUS_OK) {
+            code = make_topic(recovery, node, error);
+        } else if (node->topic) {
+            topic_release(node->topic);
+            node->topic = NULL;
         }
-        if (!node->is_topic || node->record.name[0] == '\0')
-            continue;
-        if (!node->has_created) {
-            /* The blocks survived a crash that the catalogue's record did not: the topic is there, so it keeps its
-             * name. */
-            recovery_note(recovery, &recovery->log->findings.adopted, "topic '%s' was found by its blocks",
-                          node->record.name);
-            recovery->log->names.has_unrecorded = true;
-        }
-        code = make_topic(recovery, node, error);
     }
     return code;
 }

@@ -4,7 +4,8 @@
  * 1. catalogue: which topics and namespaces there are (recovery.c)
  * 2. segments: which blocks there are, by walking the block headers (recovery_blocks.c)
  * 3. cursors: what the slots of the cursor file say, kept with the topics they are of (recovery_cursors.c)
- * 4. topics: each one's blocks in order; where it ends; what a crash left behind that end (recovery_topic.c)
+ * 4. topics: each one's blocks in order, where it ends (recovery_topic.c); then all of them come to life
+ *    (recovery_attach.c)
  * 5. everything that readers will see is made durable before they see it
  */
 #ifndef WALRUS_STORE_RECOVERY_H
@@ -19,6 +20,7 @@
 #include "format/block_header.h"
 #include "format/catalog_record.h"
 #include "format/cursor_slot.h"
+#include "store/block_scan.h"
 #include "store/log.h"
 
 /* A block found on disk. */
@@ -44,6 +46,24 @@ struct found_cursor {
     struct cursor_record record; /* the copy that counts */
 };
 
+/* A place between two records of a topic. */
+struct record_place {
+    size_t block; /* in found_node.blocks */
+    uint64_t place;
+    uint64_t sequence; /* of the entry that comes next */
+    uint64_t offset;
+};
+
+/* Where a topic ends. */
+struct topic_end {
+    bool empty;                 /* no block holds anything of it; the places say nothing then */
+    struct record_place at;     /* entries from here on are not part of the topic */
+    struct record_place walked; /* what is broken before this place is damage, what follows is torn */
+    bool batch_uncommitted;     /* what lies between the two is a batch without its mark */
+    uint64_t last_ns;           /* time of the last entry, or of the topic's creation */
+    uint64_t damages;
+};
+
 /* A topic or namespace, from the catalogue or from the blocks that name it. */
 struct found_node {
     UT_hash_handle hh;
@@ -55,11 +75,13 @@ struct found_node {
     struct catalog_record record; /* name, attributes, settings */
     struct found_block *blocks;   /* owned */
     size_t block_count;           /* superseded ones apart, once they are known */
+    size_t superseded_count;      /* these stand behind the others */
     size_t block_capacity;
     struct found_cursor *cursors; /* owned; in the order of their slots */
     size_t cursor_count;
     size_t cursor_capacity;
     struct walrus_topic *topic; /* once made */
+    struct topic_end end;       /* once walked */
 };
 
 /* A damaged file header or block header. */
@@ -116,18 +138,14 @@ const struct found_cursor *recovery_farthest_cursor(const struct found_node *nod
 enum walrus_code recovery_restore_cursors(struct recovery *recovery, struct found_node *node,
                                           struct walrus_error *error);
 
-/* Step 4, for one topic whose blocks are known: fills the topic. */
-enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error);
+/* Step 4, for one topic with node->topic made, whose blocks are known: puts them in order and finds node->end. */
+enum walrus_code recovery_walk(struct recovery *recovery, struct found_node *node, struct walrus_error *error);
 
-/* Where a topic ends, for inspection: its blocks are put in order, superseded ones last, *live_count without them. */
-struct topic_end {
-    uint64_t sequence;    /* entries from here on are not part of the topic */
-    uint64_t block_index; /* where its last record ends: gaps before are damage, what follows is torn */
-    uint64_t place;
-    bool batch_uncommitted; /* they are those of a batch without its mark */
-};
-enum walrus_code recovery_find_end(struct recovery *recovery, struct found_node *node, size_t *live_count,
-                                   struct topic_end *end, struct walrus_error *error);
+/* Step 4, once all topics' ends are known: gives the topic its blocks, frees what was superseded. */
+enum walrus_code recovery_attach(struct recovery *recovery, struct found_node *node, struct walrus_error *error);
+
+/* Begins a scan of the block, through recovery->window. */
+void recovery_scan(struct block_scan *scan, const struct found_block *block, uint8_t *window);
 
 /* The node with this id, made if need be. NULL when out of memory. */
 struct found_node *recovery_node(struct recovery *recovery, uint64_t id);

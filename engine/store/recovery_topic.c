@@ -26,23 +26,15 @@
 #include "store/block_scan.h"
 #include "store/sabotage.h"
 
-/* A place between two records, and what it means. */
-struct end {
-    size_t block;
-    uint64_t place;
-    uint64_t sequence;
-    uint64_t offset;
-};
-
 /* The walk over one topic's blocks. */
 struct walk {
     struct recovery *recovery;
     struct found_node *node;
     struct walrus_topic *topic;
     struct block_scan scan; /* of the block `at` is in */
-    struct end at;
+    struct record_place at;
     bool in_batch; /* entries since batch_begin wait for their mark */
-    struct end batch_begin;
+    struct record_place batch_begin;
     uint32_t batch_headers_crc;
     bool batch_damaged;
     uint64_t last_ns;
@@ -57,16 +49,11 @@ static struct found_block *block_of(const struct walk *walk, size_t i)
     return &walk->node->blocks[i];
 }
 
-static void scan_block(struct block_scan *scan, const struct found_block *block, uint8_t *window)
-{
-    block_scan_init(scan, block->segment->file, block->segment_offset, block->bytes, block->seed, window);
-}
-
 static void enter_block(struct walk *walk, size_t i)
 {
     const struct found_block *block = block_of(walk, i);
-    scan_block(&walk->scan, block, walk->recovery->window);
-    walk->at = (struct end){i, block->first_place, block->first_sequence, block->first_offset};
+    recovery_scan(&walk->scan, block, walk->recovery->window);
+    walk->at = (struct record_place){i, block->first_place, block->first_sequence, block->first_offset};
 }
 
 /* The sequence at which the block after this one goes on. */
@@ -101,9 +88,9 @@ static int living_first(const void *a, const void *b)
 
 /*
  * Puts the blocks in order. One that begins at or behind the start of a later one was given up: what failed into it was
- * never acknowledged. Such blocks come last, and node->block_count leaves them out. Returns how many they are.
+ * never acknowledged. Such blocks come last, and node->block_count leaves them out.
  */
-static size_t set_superseded_aside(struct found_node *node)
+static void set_superseded_aside(struct found_node *node)
 {
     uint64_t least = UINT64_MAX;
     size_t aside = 0;
@@ -117,7 +104,7 @@ static size_t set_superseded_aside(struct found_node *node)
     if (aside > 0)
         qsort(node->blocks, node->block_count, sizeof(*node->blocks), living_first);
     node->block_count -= aside;
-    return aside;
+    node->superseded_count += aside;
 }
 
 static size_t first_to_walk(const struct walk *walk)
@@ -226,7 +213,7 @@ static int learn_horizon(struct walk *walk)
         struct record_header header;
         uint64_t place = i == walk->at.block ? walk->at.place : block->first_place;
         walk->horizon = max_u64(walk->horizon, block->durable_sequence);
-        scan_block(&scan, block, walk->recovery->window);
+        recovery_scan(&scan, block, walk->recovery->window);
         for (;;) {
             int rc = block_scan_search(&scan, place, 0, &place, &header);
             if (rc < 0)
@@ -319,7 +306,7 @@ static enum walrus_code meet_missing_start(struct walk *walk, bool *empty, struc
         return read_error(walk, rc, error);
     *empty = walk->horizon == 0;
     if (*empty) {
-        walk->at = (struct end){0};
+        walk->at = (struct record_place){0};
         return WALRUS_OK;
     }
     walk->damages++;
@@ -359,129 +346,22 @@ static enum walrus_code walk_records(struct walk *walk, bool *empty, struct walr
     }
 }
 
-/* ---- the topic ---- */
-
-static enum walrus_code add_blocks(struct walk *walk, const struct end *end, struct walrus_error *error)
+enum walrus_code recovery_walk(struct recovery *recovery, struct found_node *node, struct walrus_error *error)
 {
-    struct walrus_topic *topic = walk->topic;
-    for (size_t i = 0; i <= end->block; i++) {
-        const struct found_block *found = block_of(walk, i);
-        struct block *block = calloc(1, sizeof(*block));
-        if (!block)
-            return error_set(error, WALRUS_E_NO_MEMORY, 0, "recovery: out of memory");
-        *block = (struct block){
-            .segment = found->segment,
-            .segment_offset = found->segment_offset,
-            .bytes = found->bytes,
-            .index = found->index,
-            .first_sequence = found->first_sequence,
-            .first_offset = found->first_offset,
-            .first_place = found->first_place,
-            .seed = found->seed,
-        };
-        atomic_init(&block->references, 1);
-        atomic_init(&block->end_place, i < end->block ? found->bytes : end->place);
-        enum walrus_code code = topic_block_attach(topic, block, error);
-        if (code != WALRUS_OK) {
-            free(block);
-            return code;
-        }
-    }
-    return WALRUS_OK;
-}
-
-/* Appends go on in the last block if nothing lies behind its last record. */
-static enum walrus_code settle_tail(struct walk *walk, const struct end *end, struct walrus_error *error)
-{
-    struct walrus_topic *topic = walk->topic;
-    int clean = 0;
-    if (end->block + 1 == walk->node->block_count) {
-        struct block_scan scan;
-        scan_block(&scan, block_of(walk, end->block), walk->recovery->window);
-        clean = block_scan_is_zero(&scan, end->place);
-        if (clean < 0)
-            return read_error(walk, clean, error);
-    }
-    if (clean) {
-        topic->tail = topic->blocks[topic->block_count - 1];
-        topic->tail_place = end->place;
-    } else if (!walk->in_batch) {
-        recovery_note(walk->recovery, &walk->recovery->log->findings.torn_tails,
-                      "'%s': an unfinished tail behind entry %" PRIu64 " was dropped", topic->name, end->sequence);
-    }
-    return WALRUS_OK;
-}
-
-/* While a topic is empty its framing may change: then the catalogue knows, and not a block that was made before. */
-static void settle_framing(struct walrus_topic *topic, enum walrus_framing in_catalog)
-{
-    if (topic->next_sequence > 0 || topic->framing == in_catalog)
-        return;
-    topic_set_framing(topic, in_catalog);
-    topic->tail = NULL;
-}
-
-enum walrus_code recovery_topic(struct recovery *recovery, struct found_node *node, struct walrus_error *error)
-{
-    struct walrus_topic *topic = node->topic;
-    enum walrus_framing in_catalog = topic->framing;
-    topic->visible_ns = topic->created_ns;
-    if (node->block_count == 0)
-        return WALRUS_OK;
-    for (size_t i = 0; i < node->block_count; i++)
-        topic->next_block_index = max_u64(topic->next_block_index, node->blocks[i].index + 1);
-    size_t aside = set_superseded_aside(node);
-    for (size_t i = node->block_count; i < node->block_count + aside; i++)
-        (void)segment_set_release(&recovery->log->segments, node->blocks[i].segment, node->blocks[i].segment_offset,
-                                  node->blocks[i].bytes);
-
-    struct walk walk = {.recovery = recovery, .node = node, .topic = topic, .last_ns = topic->created_ns};
-    bool empty;
-    enum walrus_code code = walk_records(&walk, &empty, error);
-    if (code != WALRUS_OK)
-        return code;
-    if (empty) {
-        recovery_note(recovery, &recovery->log->findings.torn_tails, "'%s': its first block was lost", topic->name);
-        settle_framing(topic, in_catalog);
-        return WALRUS_OK;
-    }
-    struct end end = walk.at;
-    if (walk.in_batch && !SABOTAGED(no_commit_mark_check)) {
-        end = walk.batch_begin;
-        recovery_note(recovery, &recovery->log->findings.batches_dropped,
-                      "'%s': an unfinished batch behind entry %" PRIu64 " was dropped", topic->name, end.sequence);
-    }
-    code = add_blocks(&walk, &end, error);
-    if (code == WALRUS_OK)
-        code = settle_tail(&walk, &end, error);
-    if (code != WALRUS_OK)
-        return code;
-    topic->damages = walk.damages;
-    topic->next_sequence = topic->visible_sequence = end.sequence;
-    topic->next_offset = topic->visible_offset = end.offset;
-    topic->recovered_sequence = end.sequence;
-    topic->visible_ns = walk.last_ns;
-    atomic_store(&topic->durable_sequence, end.sequence); /* true before the open returns: recovery.c, step 5 */
-    settle_framing(topic, in_catalog);
-    return WALRUS_OK;
-}
-
-enum walrus_code recovery_find_end(struct recovery *recovery, struct found_node *node, size_t *live_count,
-                                   struct topic_end *end, struct walrus_error *error)
-{
-    *end = (struct topic_end){0};
-    *live_count = 0;
+    struct walk walk = {.recovery = recovery, .node = node, .topic = node->topic, .last_ns = node->topic->created_ns};
+    struct topic_end *end = &node->end;
+    *end = (struct topic_end){.empty = true, .last_ns = walk.last_ns};
     if (node->block_count == 0)
         return WALRUS_OK;
     set_superseded_aside(node);
-    *live_count = node->block_count;
-    struct walk walk = {.recovery = recovery, .node = node, .topic = node->topic};
-    bool empty;
-    enum walrus_code code = walk_records(&walk, &empty, error);
-    if (code == WALRUS_OK)
-        *end = (struct topic_end){.sequence = walk.in_batch ? walk.batch_begin.sequence : walk.at.sequence,
-                                  .block_index = empty ? 0 : block_of(&walk, walk.at.block)->index,
-                                  .place = walk.at.place,
-                                  .batch_uncommitted = walk.in_batch};
-    return code;
+    enum walrus_code code = walk_records(&walk, &end->empty, error);
+    if (code != WALRUS_OK)
+        return code;
+    end->at = end->walked = walk.at;
+    end->last_ns = walk.last_ns;
+    end->damages = walk.damages;
+    end->batch_uncommitted = walk.in_batch;
+    if (walk.in_batch && !SABOTAGED(no_commit_mark_check))
+        end->at = walk.batch_begin;
+    return WALRUS_OK;
 }
