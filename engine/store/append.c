@@ -11,6 +11,7 @@
 #include "format/record_header.h"
 #include "store/block_scan.h"
 #include "store/log.h"
+#include "store/prewrite.h"
 #include "store/sync.h"
 #include "store/watch.h"
 
@@ -41,6 +42,7 @@ enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct
     enum walrus_sync_mode mode = topic_sync_policy(topic).mode;
     turn->wait_durable = mode == WALRUS_SYNC_EACH || (flags & WALRUS_DURABLE) != 0;
     turn->wake_flusher = mode == WALRUS_SYNC_EVERY;
+    turn->overwrite = mode == WALRUS_SYNC_EACH;
     if (flags & WALRUS_NONBLOCK) {
         if (turn->wait_durable || pthread_mutex_trylock(&topic->append_lock) != 0)
             return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "append to '%s' would wait", topic->name);
@@ -162,6 +164,8 @@ enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size
         .segment = block->segment,
         .end = {topic->next_sequence + 1, topic->next_offset + length + topic->delimiter_bytes, header.time_ns},
     };
+    if (turn.overwrite && place + need > block->prewritten_end)
+        prewrite_ahead(block, place, place + need);
     int rc = write_record(block, place, bytes, data, length);
     if (rc < 0) {
         code = error_system(error, rc, "append to '%s': write at %" PRIu64 " of segment %" PRIu64, topic->name,

@@ -19,6 +19,7 @@ struct append_turn {
      * to have failed. (A later append that waits for no sync shows what stands before it, too.) */
     bool wait_durable;
     bool wake_flusher;
+    bool overwrite; /* onto what was written before: every append is synced */
 };
 
 /*

@@ -15,8 +15,6 @@
 #define FIRST_BLOCK_BYTES 4096u
 #define BLOCK_GROWTH 4u
 #define BATCH_BLOCK_MAX ((uint64_t)64 << 20)
-#define ZEROS_BYTES 4096u
-#define ZEROS_IOV 1
 
 struct walrus_topic *topic_create(struct walrus_log *log, uint64_t id, const char *name, enum walrus_framing framing)
 {
@@ -72,31 +70,6 @@ static uint64_t block_size(const struct walrus_topic *topic, uint64_t need, uint
     uint64_t size = min_u64(grown, max_u64(most, FIRST_BLOCK_BYTES));
     size = max_u64(size, min_u64(want, BATCH_BLOCK_MAX));
     return round_up(max_u64(size, need), BLOCK_ALIGNMENT);
-}
-
-/*
- * Writing zeros first turns the topic's synced appends into overwrites, which need no commit of the file system's
- * journal: about twice the rate. The zeros become durable with the first sync.
- */
-static int write_zeros(struct segment *segment, uint64_t offset, uint64_t bytes)
-{
-    static const uint8_t zeros[ZEROS_BYTES];
-    while (bytes > 0) {
-        struct iovec iov[ZEROS_IOV];
-        int count = 0;
-        uint64_t round = 0;
-        while (round < bytes && count < ZEROS_IOV) {
-            size_t part = (size_t)min_u64(bytes - round, ZEROS_BYTES);
-            iov[count++] = (struct iovec){.iov_base = (void *)(uintptr_t)zeros, .iov_len = part};
-            round += part;
-        }
-        int rc = io_full_write(segment->file, iov, count, offset);
-        if (rc < 0)
-            return rc;
-        offset += round;
-        bytes -= round;
-    }
-    return 0;
 }
 
 /* What a new block takes over from the one it follows. */
@@ -176,9 +149,7 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
     atomic_init(&made->references, 1);
     atomic_init(&made->end_place, header_bytes);
 
-    int rc = synced ? write_zeros(made->segment, made->segment_offset, made->bytes) : 0;
-    if (rc == 0)
-        rc = io_full_write_bytes(made->segment->file, bytes, header_bytes, made->segment_offset);
+    int rc = io_full_write_bytes(made->segment->file, bytes, header_bytes, made->segment_offset);
     if (rc < 0) {
         code = error_system(error, rc, "write block header at %" PRIu64 " of segment %" PRIu64, made->segment_offset,
                             made->segment->id);

@@ -32,8 +32,9 @@ struct block {
     uint64_t index;
     uint64_t first_sequence;
     uint64_t first_offset;
-    uint32_t first_place; /* of the first record, from the start of the block */
-    uint32_t seed;        /* of the record headers' checksums */
+    uint32_t first_place;    /* of the first record, from the start of the block */
+    uint32_t seed;           /* of the record headers' checksums */
+    uint64_t prewritten_end; /* append_lock: zeros were written up to here, for appends to overwrite */
     _Atomic uint32_t references;
     _Atomic uint64_t end_place; /* no visible record ends behind this place */
 };
@@ -133,7 +134,7 @@ enum walrus_code topic_configure(struct walrus_topic *topic, const struct walrus
 /* ---- blocks ---- */
 
 /*
- * Makes a block (space, zeros if the topic syncs each append, header) for entries from `sequence` on, with room for a
+ * Makes a block (space, header) for entries from `sequence` on, with room for a
  * record of `need` bytes and, within reason, for `want`. `previous` is the block it follows if that is not in the topic
  * yet (NULL: the last one in the topic that is not superseded). The block is not in the topic yet. Needs append_lock.
  */
