@@ -63,6 +63,8 @@ struct io_ops {
 /* Backends embed these as their first member. */
 struct io {
     const struct io_ops *ops;
+    bool no_threads; /* what is else done in the background is done by whom it comes from: a simulated disk then sees
+                        the same operations in the same order each time */
     bool uring_active;
     char uring_reason[120]; /* why io_uring is not used, or not for all; or empty */
 };

@@ -76,6 +76,11 @@ static enum walrus_code segment_removed(void *log, uint64_t id, struct walrus_er
     return record_file(log, CATALOG_SEGMENT_REMOVED, id, true, error);
 }
 
+static void segment_emptied(void *log)
+{
+    janitor_note_files(&((struct walrus_log *)log)->janitor);
+}
+
 static enum walrus_code cursors_created(void *log, struct walrus_error *error)
 {
     return record_file(log, CATALOG_CURSORS_CREATED, 0, false, error);
@@ -83,7 +88,7 @@ static enum walrus_code cursors_created(void *log, struct walrus_error *error)
 
 void log_keep_record(struct walrus_log *log)
 {
-    log->segments.files = (struct segment_register){segment_created, segment_removed, log};
+    log->segments.files = (struct segment_register){segment_created, segment_removed, segment_emptied, log};
     log->cursors.created = cursors_created;
     log->cursors.context = log;
 }
@@ -95,8 +100,7 @@ enum walrus_code log_emit_files(struct walrus_log *log, struct catalog *into, st
     struct catalog_record record = {.type = CATALOG_SEGMENT_CREATED};
     for (size_t i = 0; code == WALRUS_OK && i < log->segments.count; i++) {
         record.node_id = log->segments.segments[i]->id;
-        if (!log->segments.segments[i]->removed)
-            code = catalog_append(into, &record, &ticket, error);
+        code = catalog_append(into, &record, &ticket, error);
     }
     record = (struct catalog_record){.type = CATALOG_CURSORS_CREATED};
     if (code == WALRUS_OK && log->cursors.file)
@@ -150,11 +154,12 @@ static void free_log(struct walrus_log *log)
     free(log);
 }
 
-/* Releases what recovery or use has opened; the flusher is not running. */
+/* Releases what recovery or use has opened; no thread of the log is running. */
 static void release_parts(struct walrus_log *log)
 {
     topic_table_fini(&log->names);
     segment_set_fini(&log->segments);
+    janitor_fini(&log->janitor);
     if (log->catalog.file)
         catalog_close(&log->catalog);
     if (log->cursors.io)
@@ -188,9 +193,11 @@ enum walrus_code log_open_on(struct io *io, const struct walrus_options *options
         return code;
     }
     segment_set_init(&made->segments, io, options->segment_bytes, &made->syncs, &made->sync_failures);
+    janitor_init(&made->janitor, made);
     code = recovery_run(made, error);
     if (code == WALRUS_OK) {
         rc = flusher_start(&made->flusher, made);
+        rc = rc < 0 ? rc : janitor_start(&made->janitor);
         if (rc < 0) {
             code = error_system(error, rc, "start a thread");
             flusher_stop(&made->flusher);
@@ -252,6 +259,7 @@ enum walrus_code log_close(struct walrus_log *log, struct walrus_error *error)
 {
     bool marked = false;
     flusher_stop(&log->flusher);
+    janitor_stop(&log->janitor);
     enum walrus_code code = log_sync(log, error);
     if (code == WALRUS_OK)
         code = topic_table_each(&log->names, mark_durable, &marked, error);
@@ -288,8 +296,7 @@ void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
     info->namespace_count = log->names.namespace_count;
     pthread_mutex_unlock(&log->names.lock);
     pthread_mutex_lock(&log->segments.lock);
-    for (size_t i = 0; i < log->segments.count; i++)
-        info->segment_count += !log->segments.segments[i]->removed;
+    info->segment_count = log->segments.count;
     pthread_mutex_unlock(&log->segments.lock);
     info->sync = log->options.sync;
     info->consistency = log->options.consistency;
@@ -300,6 +307,8 @@ void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
     info->syncs = atomic_load(&log->syncs);
     info->sync_failures = atomic_load(&log->sync_failures);
     info->checkpoints = atomic_load(&log->checkpoints);
+    info->freed_blocks = atomic_load(&log->freed_blocks);
+    info->freed_bytes = atomic_load(&log->freed_bytes);
     info->recovered_torn_tails = log->findings.torn_tails;
     info->recovered_batches_dropped = log->findings.batches_dropped;
     info->recovered_damages = log->findings.damages;

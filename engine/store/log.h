@@ -14,6 +14,7 @@
 #include "store/catalog.h"
 #include "store/cursor_file.h"
 #include "store/flusher.h"
+#include "store/janitor.h"
 #include "store/segment_set.h"
 #include "store/topic_table.h"
 
@@ -37,11 +38,14 @@ struct walrus_log {
     struct cursor_file cursors;
     struct topic_table names;
     struct flusher flusher;
+    struct janitor janitor;
     struct recovery_findings findings;
     _Atomic uint64_t batches;
     _Atomic uint64_t syncs;
     _Atomic uint64_t sync_failures;
     _Atomic uint64_t checkpoints;
+    _Atomic uint64_t freed_blocks;
+    _Atomic uint64_t freed_bytes;
     _Atomic(void *) spare_buffers[LOG_SPARE_BUFFERS]; /* staging areas kept from call to call */
 };
 

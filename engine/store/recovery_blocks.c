@@ -141,8 +141,10 @@ static enum walrus_code walk(struct recovery *recovery, struct segment *segment,
         }
         if (unknown_at == 0 && !bytes_are_zero(bytes, BLOCK_HEADER_FIXED))
             unknown_at = at;
-        if (block_header_was_there(bytes, recovery->log->log_id))
+        if (block_header_was_there(bytes, recovery->log->log_id)) {
             note_bad_place(recovery, segment, at, "a damaged block header");
+            segment->holds_damage = true;
+        }
         uint64_t data;
         rc = file->ops->next_data(file, at + BLOCK_ALIGNMENT, &data);
         if (rc == -ENXIO)

@@ -26,12 +26,21 @@ void segment_set_init(struct segment_set *set, struct io *io, uint64_t segment_b
     pthread_mutex_init(&set->lock, NULL);
 }
 
+static void free_segment(struct segment *segment)
+{
+    if (segment->file)
+        segment->file->ops->close(segment->file);
+    free(segment);
+}
+
 void segment_set_fini(struct segment_set *set)
 {
-    for (size_t i = 0; i < set->count; i++) {
-        struct segment *segment = set->segments[i];
-        segment->file->ops->close(segment->file);
-        free(segment);
+    for (size_t i = 0; i < set->count; i++)
+        free_segment(set->segments[i]);
+    while (set->removed) {
+        struct segment *segment = set->removed;
+        set->removed = segment->next_removed;
+        free_segment(segment);
     }
     free(set->segments);
     pthread_mutex_destroy(&set->lock);
@@ -142,7 +151,7 @@ static int clear_end_locked(struct segment *segment)
 
 static bool has_room_locked(const struct segment_set *set, struct segment *segment, uint64_t bytes)
 {
-    if (segment->closed || segment->removed || atomic_load(&segment->sync.failed))
+    if (segment->closed || segment->removing || atomic_load(&segment->sync.failed))
         return false;
     if (segment->used_end > SEGMENT_FIRST_BLOCK && segment->used_end + bytes > set->segment_bytes)
         return false;
@@ -153,20 +162,21 @@ static bool has_room_locked(const struct segment_set *set, struct segment *segme
     return true;
 }
 
-static void remove_if_empty_locked(struct segment_set *set, struct segment *segment)
+/* Whether the file has served its time. One that has never had a block is kept: it is as good as a new one. */
+static bool is_spent_locked(const struct segment_set *set, const struct segment *segment)
 {
     for (unsigned lane = 0; lane < SEGMENT_LANES; lane++) {
         if (set->active[lane] == segment)
-            return;
+            return false;
     }
-    if (segment->live_blocks > 0 || segment->removed || !segment->closed)
-        return;
-    char name[SEGMENT_NAME_BYTES];
-    segment_name(segment->id, name);
-    if (set->files.removed(set->files.context, segment->id, NULL) != WALRUS_OK)
-        return;
-    if (set->io->ops->unlink(set->io, name) == 0)
-        segment->removed = true;
+    return segment->live_blocks == 0 && segment->used_end > SEGMENT_FIRST_BLOCK && !segment->removing &&
+           !segment->holds_damage;
+}
+
+static void tell_if_spent_locked(struct segment_set *set, struct segment *segment)
+{
+    if (set->files.emptied && is_spent_locked(set, segment))
+        set->files.emptied(set->files.context);
 }
 
 /* Finds the lane's segment, or another that no lane uses, or makes one. */
@@ -186,17 +196,20 @@ static enum walrus_code choose_locked(struct segment_set *set, unsigned lane, ui
             taken = taken || set->active[other] == candidate;
         if (!taken && candidate != old && has_room_locked(set, candidate, bytes)) {
             set->active[lane] = *segment = candidate;
-            return WALRUS_OK;
+            break;
         }
     }
-    enum walrus_code code = create_locked(set, segment, error);
-    if (code == WALRUS_OK) {
-        set->active[lane] = *segment;
-        if (old) {
-            old->closed = true;
-            remove_if_empty_locked(set, old);
+    enum walrus_code code = WALRUS_OK;
+    if (!set->active[lane]) {
+        code = create_locked(set, segment, error);
+        if (code == WALRUS_OK) {
+            set->active[lane] = *segment;
+            if (old)
+                old->closed = true;
         }
     }
+    if (old)
+        tell_if_spent_locked(set, old);
     return code;
 }
 
@@ -241,29 +254,91 @@ enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, ui
 
 bool segment_set_release(struct segment_set *set, struct segment *segment, uint64_t segment_offset, uint64_t bytes)
 {
-    bool cleared = segment->file->ops->punch(segment->file, segment_offset, bytes) == 0;
+    if (segment->file->ops->punch(segment->file, segment_offset, bytes) < 0)
+        return false;
     sync_point_note_write(&segment->sync);
     pthread_mutex_lock(&set->lock);
     segment->live_blocks--;
-    if (cleared)
-        remove_if_empty_locked(set, segment);
+    tell_if_spent_locked(set, segment);
     pthread_mutex_unlock(&set->lock);
-    return cleared;
+    return true;
+}
+
+/* The first segment with an id above `id`; NULL: none. By id and not by place: segments leave the list meanwhile. */
+static struct segment *next_segment_locked(const struct segment_set *set, uint64_t id)
+{
+    size_t low = 0, high = set->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (set->segments[middle]->id <= id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < set->count ? set->segments[low] : NULL;
+}
+
+/* Record first: a file that is on record and gone would be damage. A crash may bring the file back, with blocks that
+ * nobody wants: the next open frees them. */
+static int remove_file(struct segment_set *set, struct segment *segment)
+{
+    char name[SEGMENT_NAME_BYTES];
+    segment_name(segment->id, name);
+    if (!segment->off_record && set->files.removed(set->files.context, segment->id, NULL) != WALRUS_OK)
+        return -EIO;
+    segment->off_record = true;
+    return set->io->ops->unlink(set->io, name);
+}
+
+static void drop_locked(struct segment_set *set, struct segment *segment)
+{
+    size_t i = 0;
+    while (set->segments[i] != segment)
+        i++;
+    memmove(&set->segments[i], &set->segments[i + 1], (--set->count - i) * sizeof(struct segment *));
+    segment->next_removed = set->removed;
+    set->removed = segment;
+}
+
+bool segment_set_remove_empty(struct segment_set *set)
+{
+    bool all = true;
+    uint64_t id = 0;
+    pthread_mutex_lock(&set->lock);
+    for (struct segment *segment; (segment = next_segment_locked(set, id)); id = segment->id) {
+        if (!is_spent_locked(set, segment))
+            continue;
+        segment->removing = true;
+        pthread_mutex_unlock(&set->lock);
+        int rc = remove_file(set, segment);
+        if (rc == 0) {
+            /* Nothing that was ever in it is worth a sync. */
+            sync_point_retire(&segment->sync);
+            segment->file->ops->close(segment->file);
+            segment->file = NULL;
+        }
+        pthread_mutex_lock(&set->lock);
+        if (rc == 0)
+            drop_locked(set, segment);
+        segment->removing = false;
+        all = all && rc == 0;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return all;
 }
 
 enum walrus_code segment_set_sync(struct segment_set *set, struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
-    for (size_t i = 0;; i++) {
-        /* Segments are only ever added, and structs live as long as the set: the lock is not held over the sync. */
+    uint64_t id = 0;
+    for (;;) {
+        /* Structs live as long as the set: the lock is not held over the sync. */
         pthread_mutex_lock(&set->lock);
-        bool more = i < set->count;
-        struct segment *segment = more && !set->segments[i]->removed ? set->segments[i] : NULL;
+        struct segment *segment = next_segment_locked(set, id);
         pthread_mutex_unlock(&set->lock);
-        if (!more)
-            return code;
         if (!segment)
-            continue;
+            return code;
+        id = segment->id;
         int rc = sync_point_wait_all(&segment->sync);
         if (rc < 0 && code == WALRUS_OK)
             code = error_system(error, rc, "sync segment %" PRIu64, segment->id);

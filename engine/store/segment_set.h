@@ -31,17 +31,22 @@ struct segment {
     uint64_t used_end;     /* blocks fill the file up to here */
     uint64_t reserved_end; /* disk space is reserved up to here */
     uint64_t live_blocks;
-    bool closed;      /* takes no more blocks */
-    bool unclean_end; /* found at open: whatever lies beyond used_end is to be cleared before it is used */
-    bool removed;     /* name gone; the struct stays until the log closes, since syncs may still point to it */
+    bool closed;       /* takes no more blocks */
+    bool unclean_end;  /* found at open: whatever lies beyond used_end is to be cleared before it is used */
+    bool holds_damage; /* found at open: a damaged block header, whose block may be worth keeping: the file stays */
+    bool removing;     /* its removal is under way */
+    bool off_record;   /* its removal is on record, but the file could not be unlinked yet */
+    struct segment *next_removed;
 };
 
-/* Keeps the record of which files there are. Called with the set's lock held. */
+/* Keeps the record of which files there are. */
 struct segment_register {
-    /* After a file was made durable. */
+    /* After a file was made durable. Called with the set's lock held. */
     enum walrus_code (*created)(void *context, uint64_t id, struct walrus_error *error);
-    /* Before a file is removed; durable on return. */
+    /* Before a file is removed; durable on return. No lock is held. */
     enum walrus_code (*removed)(void *context, uint64_t id, struct walrus_error *error);
+    /* A file may be without blocks: segment_set_remove_empty() is due. Called with the set's lock held. */
+    void (*emptied)(void *context);
     void *context;
 };
 
@@ -55,6 +60,7 @@ struct segment_set {
     pthread_mutex_t lock;
     /* lock */
     struct segment **segments; /* by growing id */
+    struct segment *removed;   /* file and name gone; the structs stay, since syncs may still point to them */
     size_t count;
     size_t capacity;
     uint64_t next_id;
@@ -77,9 +83,13 @@ struct segment *segment_set_adopt(struct segment_set *set, uint64_t id, struct i
 enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, uint64_t bytes, struct segment **segment,
                                       uint64_t *segment_offset, struct walrus_error *error);
 
-/* Gives a block's space back; removes the file when it was the last block of a full one. False when the block could not
- * be cleared: the next open tries again. Nobody may read or write the block any more. */
+/* Gives a block's space back. False when the block could not be cleared, and so keeps its place: to be tried again, by
+ * the next open at the latest. Nobody may read or write the block any more. */
 bool segment_set_release(struct segment_set *set, struct segment *segment, uint64_t segment_offset, uint64_t bytes);
+
+/* Removes the files that have no block left and that no lane fills. Waits for syncs, but holds no lock meanwhile. One
+ * caller at a time. False when a file could not be removed: to be tried again. */
+bool segment_set_remove_empty(struct segment_set *set);
 
 /* Makes durable all that was written to any segment before the call. */
 enum walrus_code segment_set_sync(struct segment_set *set, struct walrus_error *error);

@@ -61,3 +61,17 @@ int sync_point_wait(struct sync_point *point, uint64_t ticket)
         }
     }
 }
+
+void sync_point_retire(struct sync_point *point)
+{
+    for (;;) {
+        uint32_t round = wait_word_read(&point->round);
+        bool free = false;
+        if (atomic_compare_exchange_strong(&point->syncing, &free, true))
+            break;
+        wait_word_sleep(&point->round, round);
+    }
+    atomic_store(&point->synced, UINT64_MAX);
+    atomic_store(&point->syncing, false);
+    (void)wait_word_wake_all(&point->round);
+}

@@ -41,6 +41,9 @@ static inline bool sync_point_is_durable(struct sync_point *point, uint64_t tick
     return atomic_load(&point->synced) >= ticket;
 }
 
+/* The file is about to be closed, and nothing written to it matters any more: whoever waits, now or later, need not. */
+void sync_point_retire(struct sync_point *point);
+
 /* 0, or the negated errno of a failed sync of this file, now or earlier. */
 int sync_point_wait(struct sync_point *point, uint64_t ticket);
 

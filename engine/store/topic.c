@@ -49,7 +49,7 @@ void topic_release(struct walrus_topic *topic)
     bool deleted = atomic_load(&topic->deleted);
     for (size_t i = 0; i < topic->block_count; i++) {
         if (deleted)
-            topic_block_discard(topic, topic->blocks[i]);
+            topic_block_release(topic, topic->blocks[i]);
         else
             free(topic->blocks[i]);
     }
@@ -165,6 +165,12 @@ void topic_block_discard(struct walrus_topic *topic, struct block *block)
 {
     (void)segment_set_release(&topic->log->segments, block->segment, block->segment_offset, block->bytes);
     free(block);
+}
+
+void topic_block_release(struct walrus_topic *topic, struct block *block)
+{
+    if (atomic_fetch_sub(&block->references, 1) == 1)
+        janitor_take_block(&topic->log->janitor, block);
 }
 
 enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *block, struct walrus_error *error)

@@ -37,6 +37,7 @@ struct block {
     uint64_t prewritten_end; /* append_lock: zeros were written up to here, for appends to overwrite */
     _Atomic uint32_t references;
     _Atomic uint64_t end_place; /* no visible record ends behind this place */
+    struct block *next_cleared; /* the janitor's */
 };
 
 /* A segment that holds entries of the topic which are not known durable, and the ticket of the last one. */
@@ -148,12 +149,8 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
 /* Frees the struct and the space on disk. For a block that nobody else knows. */
 void topic_block_discard(struct walrus_topic *topic, struct block *block);
 
-/* Gives back what topic_find_block() handed out. The last one discards a block that has left the topic. */
-static inline void topic_block_release(struct walrus_topic *topic, struct block *block)
-{
-    if (atomic_fetch_sub(&block->references, 1) == 1)
-        topic_block_discard(topic, block);
-}
+/* Gives back what topic_find_block() handed out. The last one hands a block that has left the topic to the janitor. */
+void topic_block_release(struct walrus_topic *topic, struct block *block);
 
 /* The end of a topic, as readers see it. */
 struct topic_end_of_stream {

@@ -45,6 +45,14 @@ HELPER void check_code(enum walrus_code got, enum walrus_code wanted, const char
 #define OK(call) check_code((call), WALRUS_OK, #call, __FILE__, __LINE__)
 #define FAILS(code, call) check_code((call), (code), #call, __FILE__, __LINE__)
 
+/* For what a thread of the library does: looks again until it has, for at most ten seconds. */
+#define EVENTUALLY(condition)                                                                                          \
+    do {                                                                                                               \
+        for (unsigned waited_ms = 0; !(condition) && waited_ms < 10000; waited_ms++)                                   \
+            usleep(1000);                                                                                              \
+        assert_true(condition);                                                                                        \
+    } while (0)
+
 /* For threads and child processes, which cannot end a cmocka test. */
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \
