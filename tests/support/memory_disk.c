@@ -337,6 +337,17 @@ uint64_t memory_disk_used_bytes(struct memory_disk *disk)
     return pages * MEMORY_PAGE_BYTES;
 }
 
+uint64_t memory_disk_file_bytes(struct memory_disk *disk, const char *name)
+{
+    size_t number;
+    uint64_t pages = 0;
+    pthread_mutex_lock(&disk->lock);
+    if (names_find(&disk->shown_names, name, &number))
+        pages = disk->inodes[number].shown->allocated_pages;
+    pthread_mutex_unlock(&disk->lock);
+    return pages * MEMORY_PAGE_BYTES;
+}
+
 int memory_disk_corrupt(struct memory_disk *disk, const char *name, uint64_t offset, const void *bytes, size_t size)
 {
     size_t number;

@@ -122,6 +122,8 @@ uint64_t memory_disk_operations(struct memory_disk *disk, enum memory_disk_kind 
 
 /* File space in use as the capacity counts it. */
 uint64_t memory_disk_used_bytes(struct memory_disk *disk);
+/* Of one file; 0 if there is no such file. */
+uint64_t memory_disk_file_bytes(struct memory_disk *disk, const char *name);
 
 /* Changes bytes behind the system's back, durably: for tests of damage. -ENOENT if there is no such file. */
 int memory_disk_corrupt(struct memory_disk *disk, const char *name, uint64_t offset, const void *bytes, size_t size);

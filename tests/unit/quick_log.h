@@ -36,6 +36,8 @@ static int quick_file_open(struct io *io, const char *name, unsigned flags, stru
 HELPER enum walrus_code quick_open(struct temp_log *temp)
 {
     struct io *io = NULL;
+    if (temp->disk)
+        return temp_log_try_open(temp, &temp->log, &failure);
     assert_int_equal(io_fd_open(temp->options.data_dir, NULL, true, false, &io), 0);
     real_ops = io->ops;
     quick_ops = *io->ops;

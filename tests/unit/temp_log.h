@@ -1,6 +1,14 @@
 /*
- * temp_log.h - what the unit tests share: a log in a directory of its own, payloads that tell which entry they are,
- * bytes of the log's files changed behind the engine's back, and work done in a process that dies.
+ * temp_log.h - what the unit tests share: a log of their own on the backend that is being tested, payloads that tell
+ * which entry they are, bytes of the log's files changed behind the engine's back, and work done in a process that
+ * dies.
+ *
+ * WALRUS_TEST_BACKEND says what the log lies on, so that one test body runs on every backend:
+ *   fd            real files, io_uring where it works
+ *   fd-no-uring   real files without io_uring
+ *   mmap          real files, mapped
+ *   memory        the simulated disk (tests/support/memory_disk.h); a process that dies is a copy of the disk there
+ * Without it the options count that the environment gives (WALRUS_BACKEND, WALRUS_DISABLE_IO_URING): fd.
  */
 #ifndef WALRUS_TESTS_TEMP_LOG_H
 #define WALRUS_TESTS_TEMP_LOG_H
@@ -11,6 +19,7 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +34,8 @@
 #include <cmocka.h>
 
 #include <walrus/walrus.h>
+
+#include "../support/memory_disk.h"
 
 #define HELPER __attribute__((unused)) static
 
@@ -62,7 +73,7 @@ HELPER void check_code(enum walrus_code got, enum walrus_code wanted, const char
         }                                                                                                              \
     } while (0)
 
-/* ---- randomness ---- */
+/* ---- randomness and content ---- */
 
 HELPER uint64_t random_next(uint64_t *state)
 {
@@ -73,115 +84,49 @@ HELPER uint64_t random_next(uint64_t *state)
 }
 
 /* Another one each run, unless WALRUS_TEST_SEED says which. */
-HELPER uint64_t random_seed(const char *what)
-{
-    uint64_t seed = 0;
-    const char *given = getenv("WALRUS_TEST_SEED");
-    if (given)
-        seed = strtoull(given, NULL, 0);
-    else if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-        seed = (uint64_t)getpid();
-    print_message("%s: WALRUS_TEST_SEED=%" PRIu64 "\n", what, seed);
-    return seed;
-}
+uint64_t random_seed(const char *what);
 
 /* Content that follows from the key and has no zero byte: what is cut off or zeroed is never by chance the same. */
-HELPER void payload_fill(void *buffer, size_t length, uint64_t key)
-{
-    uint8_t *bytes = buffer;
-    uint64_t state = key * 0x2545f4914f6cdd1du + length, word = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (i % 8 == 0)
-            word = random_next(&state);
-        uint8_t byte = (uint8_t)(word >> (i % 8 * 8));
-        bytes[i] = byte ? byte : 0x5a;
-    }
-}
+void payload_fill(void *buffer, size_t length, uint64_t key);
+bool payload_is(const void *data, size_t length, uint64_t key);
 
-HELPER bool payload_is(const void *data, size_t length, uint64_t key)
-{
-    uint8_t small[4096];
-    uint8_t *wanted = length <= sizeof(small) ? small : malloc(length);
-    payload_fill(wanted, length, key);
-    bool same = length == 0 || memcmp(data, wanted, length) == 0;
-    if (wanted != small)
-        free(wanted);
-    return same;
-}
-
-/* ---- directories ---- */
+/* ---- a log ---- */
 
 struct temp_log {
     char dir[256];
     struct walrus_options options;
     struct walrus_log *log;
-    char *data_dir; /* options.data_dir */
+    struct memory_disk *disk; /* what the log lies on, or NULL: real files */
+    char *data_dir;           /* options.data_dir */
+    _Atomic bool killed;      /* see child_is_dead() */
 };
 
-HELPER void temp_dir_make(char path[256])
-{
-    const char *base = getenv("TMPDIR");
-    snprintf(path, 256, "%s/walrus-test-XXXXXX", base && base[0] ? base : "/tmp");
-    if (!mkdtemp(path)) {
-        print_error("cannot make %s\n", path);
-        exit(1);
-    }
-}
-
-HELPER void temp_dir_remove(const char *path)
-{
-    DIR *directory = opendir(path);
-    struct dirent *entry;
-    while (directory && (entry = readdir(directory))) {
-        char below[600];
-        struct stat st;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
-        if (lstat(below, &st) == 0 && S_ISDIR(st.st_mode))
-            temp_dir_remove(below);
-        else
-            unlink(below);
-    }
-    if (directory)
-        closedir(directory);
-    rmdir(path);
-}
+void temp_dir_make(char path[256]);
+void temp_dir_remove(const char *path);
 
 /* One test's log: data_dir is <temporary directory>/log, not made yet; nothing is synced but on request. */
-HELPER int temp_log_setup(void **state)
-{
-    struct temp_log *temp = calloc(1, sizeof(*temp));
-    char base[256];
-    temp_dir_make(base);
-    if (!temp || walrus_options_init(&temp->options, &failure) != WALRUS_OK)
-        return -1;
-    memcpy(temp->dir, base, sizeof(base));
-    char *data_dir = NULL;
-    if (asprintf(&data_dir, "%s/log", base) < 0)
-        return -1;
-    temp->data_dir = data_dir;
-    temp->options.data_dir = data_dir;
-    temp->options.instance_key = NULL;
-    temp->options.sync = (struct walrus_sync_policy){.mode = WALRUS_SYNC_NONE};
-    *state = temp;
-    return 0;
-}
-
-HELPER int temp_log_teardown(void **state)
-{
-    struct temp_log *temp = *state;
-    temp_dir_remove(temp->dir);
-    free(temp->data_dir);
-    free(temp);
-    return 0;
-}
+int temp_log_setup(void **state);
+int temp_log_teardown(void **state);
 
 #define LOG_TEST(function) cmocka_unit_test_setup_teardown(function, temp_log_setup, temp_log_teardown)
 
+/* Ends a test that is about real files when there are none, and says why. */
+#define NEEDS_FILES(temp, why)                                                                                         \
+    do {                                                                                                               \
+        if ((temp)->disk) {                                                                                            \
+            print_message("not on the simulated disk: %s\n", (why));                                                   \
+            skip();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+/* walrus_open() with temp->options, on whatever the log lies on. */
+enum walrus_code temp_log_try_open(struct temp_log *temp, struct walrus_log **log, struct walrus_error *error);
+/* As if there had never been a log. It must be closed. */
+void temp_log_erase(struct temp_log *temp);
+
 HELPER void temp_log_open(struct temp_log *temp)
 {
-    OK(walrus_open(&temp->options, &temp->log, &failure));
+    OK(temp_log_try_open(temp, &temp->log, &failure));
 }
 
 HELPER void temp_log_close(struct temp_log *temp)
@@ -262,70 +207,27 @@ HELPER void assert_keyed(struct walrus_topic *topic, uint64_t first, uint64_t en
     walrus_entries_free(&entries);
 }
 
-/* ---- files of the log ---- */
+/* ---- files of the log (temp_files.c) ---- */
 
-HELPER void file_path(const struct temp_log *temp, const char *name, char path[600])
-{
-    snprintf(path, 600, "%s/%s", temp->options.data_dir, name);
-}
-
-HELPER uint64_t file_size(const struct temp_log *temp, const char *name)
-{
-    char path[600];
-    struct stat st;
-    file_path(temp, name, path);
-    assert_int_equal(stat(path, &st), 0);
-    return (uint64_t)st.st_size;
-}
-
-HELPER uint64_t file_disk_bytes(const struct temp_log *temp, const char *name)
-{
-    char path[600];
-    struct stat st;
-    file_path(temp, name, path);
-    return stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
-}
-
-HELPER void file_read(const struct temp_log *temp, const char *name, void *buffer, size_t size, uint64_t offset)
-{
-    char path[600];
-    file_path(temp, name, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, buffer, size, (off_t)offset), size);
-    close(fd);
-}
-
-HELPER void file_write(const struct temp_log *temp, const char *name, const void *buffer, size_t size, uint64_t offset)
-{
-    char path[600];
-    file_path(temp, name, path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(pwrite(fd, buffer, size, (off_t)offset), size);
-    close(fd);
-}
-
-HELPER void file_flip(const struct temp_log *temp, const char *name, uint64_t offset, unsigned bit)
-{
-    uint8_t byte;
-    file_read(temp, name, &byte, 1, offset);
-    byte ^= (uint8_t)(1u << bit);
-    file_write(temp, name, &byte, 1, offset);
-}
-
+/* Of real files only. */
+void file_path(const struct temp_log *temp, const char *name, char path[600]);
+bool file_exists(const struct temp_log *temp, const char *name);
+uint64_t file_size(const struct temp_log *temp, const char *name);
+/* What it takes of the disk; 0 if there is no such file. */
+uint64_t file_disk_bytes(const struct temp_log *temp, const char *name);
+/* What all of the log takes of the disk, its names included. */
+uint64_t log_disk_bytes(const struct temp_log *temp);
+void file_read(const struct temp_log *temp, const char *name, void *buffer, size_t size, uint64_t offset);
+/* Makes the file if it is missing. */
+void file_write(const struct temp_log *temp, const char *name, const void *buffer, size_t size, uint64_t offset);
+void file_truncate(const struct temp_log *temp, const char *name, uint64_t size);
+/* Replaces the content. */
+void file_put(const struct temp_log *temp, const char *name, const void *buffer, size_t size);
+void file_remove(const struct temp_log *temp, const char *name);
+void file_rename(const struct temp_log *temp, const char *from, const char *to);
+void file_flip(const struct temp_log *temp, const char *name, uint64_t offset, unsigned bit);
 /* Where `bytes` stand for the first time in the file. */
-HELPER uint64_t file_find(const struct temp_log *temp, const char *name, const void *bytes, size_t size)
-{
-    size_t whole = (size_t)file_size(temp, name);
-    uint8_t *content = malloc(whole);
-    file_read(temp, name, content, whole, 0);
-    const uint8_t *found = memmem(content, whole, bytes, size);
-    assert_non_null(found);
-    uint64_t at = (uint64_t)(found - content);
-    free(content);
-    return at;
-}
+uint64_t file_find(const struct temp_log *temp, const char *name, const void *bytes, size_t size);
 
 /* All files of a log in memory, so that a test may damage the same log many times. */
 struct image {
@@ -335,72 +237,28 @@ struct image {
     size_t sizes[64];
 };
 
-HELPER void image_take(const struct temp_log *temp, struct image *image)
-{
-    memset(image, 0, sizeof(*image));
-    DIR *directory = opendir(temp->options.data_dir);
-    struct dirent *entry;
-    while (directory && (entry = readdir(directory))) {
-        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "lock") == 0)
-            continue;
-        assert_true(image->count < 64);
-        size_t size = (size_t)file_size(temp, entry->d_name);
-        snprintf(image->names[image->count], 64, "%.63s", entry->d_name);
-        image->bytes[image->count] = malloc(size + 1);
-        image->sizes[image->count] = size;
-        file_read(temp, entry->d_name, image->bytes[image->count++], size, 0);
-    }
-    closedir(directory);
-}
-
+void image_take(const struct temp_log *temp, struct image *image);
 /* In place where it can be: making and removing files by the thousand waits for the file system's journal. */
-HELPER void image_put(const struct temp_log *temp, const struct image *image)
-{
-    char path[600];
-    struct dirent *entry;
-    DIR *directory = opendir(temp->options.data_dir);
-    if (!directory)
-        assert_int_equal(mkdir(temp->options.data_dir, 0700), 0);
-    while (directory && (entry = readdir(directory))) {
-        bool wanted = entry->d_name[0] == '.' || strcmp(entry->d_name, "lock") == 0;
-        for (size_t i = 0; i < image->count; i++)
-            wanted = wanted || strcmp(entry->d_name, image->names[i]) == 0;
-        file_path(temp, entry->d_name, path);
-        if (!wanted)
-            assert_int_equal(unlink(path), 0);
-    }
-    if (directory)
-        closedir(directory);
-    for (size_t i = 0; i < image->count; i++) {
-        file_write(temp, image->names[i], image->bytes[i], image->sizes[i], 0);
-        file_path(temp, image->names[i], path);
-        assert_int_equal(truncate(path, (off_t)image->sizes[i]), 0);
-    }
-}
+void image_put(const struct temp_log *temp, const struct image *image);
+void image_free(struct image *image);
 
-HELPER void image_free(struct image *image)
-{
-    for (size_t i = 0; i < image->count; i++)
-        free(image->bytes[i]);
-    image->count = 0;
-}
+/* ---- processes (temp_process.c) ---- */
 
-/* ---- processes ---- */
+typedef void temp_work(struct temp_log *temp, void *context);
 
-/* Runs `work` in a child that ends without closing anything. The log must not be open here. */
-HELPER void in_child(struct temp_log *temp, void (*work)(struct temp_log *temp, void *context), void *context)
-{
-    int status = 0;
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        REQUIRE(walrus_open(&temp->options, &temp->log, &failure) == WALRUS_OK);
-        work(temp, context);
-        _exit(0);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
+/* Opens the log and runs `work` in a child that ends without closing anything. The log must not be open here. */
+void in_child(struct temp_log *temp, temp_work *work, void *context);
+
+/*
+ * The same, but `work` never ends: it is killed at a random moment after *armed became true. Memory that it shares with
+ * the test has to come from shared_memory(), and before it notes there that something was done it asks child_is_dead()
+ * (a killed process would not have come so far) and returns if so.
+ */
+void in_killed_child(struct temp_log *temp, temp_work *work, void *context, const _Atomic bool *armed, uint64_t *seed);
+bool child_is_dead(const struct temp_log *temp);
+
+/* Zeroed, and the same in children; unmapped with shared_memory_free(). */
+void *shared_memory(size_t size);
+void shared_memory_free(void *memory, size_t size);
 
 #endif

@@ -439,29 +439,13 @@ static void bad_arguments_are_refused(void **state)
 
 /* ---- space ---- */
 
-static uint64_t log_disk_bytes(const struct temp_log *temp)
-{
-    uint64_t sum = 0;
-    char path[600];
-    DIR *directory = opendir(temp->options.data_dir);
-    struct dirent *entry;
-    struct stat st;
-    while ((entry = readdir(directory))) {
-        file_path(temp, entry->d_name, path);
-        if (strcmp(entry->d_name, "..") != 0 && stat(path, &st) == 0)
-            sum += (uint64_t)st.st_blocks * 512; /* "." is the directory itself: the names count too */
-    }
-    closedir(directory);
-    return sum;
-}
-
 static void a_small_topic_takes_little_space(void **state)
 {
     struct temp_log *temp = *state;
     static const enum walrus_sync_mode modes[] = {WALRUS_SYNC_EACH, WALRUS_SYNC_EVERY, WALRUS_SYNC_NONE};
     for (size_t i = 0; i < 3; i++) {
         temp->options.sync = (struct walrus_sync_policy){.mode = modes[i], .interval_ms = 1};
-        temp_dir_remove(temp->options.data_dir);
+        temp_log_erase(temp);
         temp_log_open(temp);
         temp_log_close(temp);
         uint64_t empty = log_disk_bytes(temp);

@@ -2,9 +2,6 @@
 #include "temp_log.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
 
 #include "store/cursor.h"
 
@@ -242,9 +239,8 @@ static void die_between_reads(struct temp_log *temp, struct walrus_consistency c
                               struct walrus_read_limits limits, uint64_t most_replayed, size_t length)
 {
     uint64_t seed = random_seed("die_between_reads");
-    _Atomic uint64_t *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared != MAP_FAILED);
-    temp_dir_remove(temp->options.data_dir);
+    _Atomic uint64_t *shared = shared_memory(4096);
+    temp_log_erase(temp);
     temp_log_open(temp);
     struct walrus_topic *topic = line_topic(temp, "t");
     append_keyed(topic, length, 400);
@@ -266,7 +262,7 @@ static void die_between_reads(struct temp_log *temp, struct walrus_consistency c
     }
     if (most_replayed > 0)
         assert_true(replayed_in_all > 0);
-    munmap(shared, 4096);
+    shared_memory_free(shared, 4096);
 }
 
 static void a_dying_reader_replays_no_more_than_agreed(void **state)
@@ -283,13 +279,35 @@ static void a_dying_reader_replays_no_more_than_agreed(void **state)
     die_between_reads(temp, at_least_once(1000), one, 1000, 20);
 }
 
+struct victim {
+    _Atomic uint64_t seen; /* one past the last entry that was handed out */
+    _Atomic bool started;
+};
+
+static void read_until_killed(struct temp_log *temp, void *context)
+{
+    struct victim *victim = context;
+    struct walrus_topic *topic = NULL;
+    struct walrus_cursor *cursor = NULL;
+    struct walrus_entries entries = {0};
+    REQUIRE(walrus_topic_open(temp->log, "t", 0, NULL, &topic, &failure) == WALRUS_OK);
+    REQUIRE(walrus_cursor_open(topic, NULL, &strict, &cursor, &failure) == WALRUS_OK);
+    for (;;) {
+        REQUIRE(walrus_cursor_read(cursor, &one, 0, &entries, &failure) == WALRUS_OK);
+        REQUIRE(entries.count == 1 && entries.items[0].sequence >= atomic_load(&victim->seen));
+        if (child_is_dead(temp))
+            return;
+        atomic_store(&victim->seen, entries.items[0].sequence + 1);
+        atomic_store(&victim->started, true);
+    }
+}
+
 /* Killed at any moment, even in the middle of a call: strictly at once repeats nothing that was noted before. */
 static void a_killed_reader_is_never_given_an_entry_twice(void **state)
 {
     struct temp_log *temp = *state;
     uint64_t seed = random_seed("a_killed_reader_is_never_given_an_entry_twice");
-    _Atomic uint64_t *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared != MAP_FAILED);
+    struct victim *victim = shared_memory(sizeof(*victim));
     temp_log_open(temp);
     struct walrus_topic *topic = line_topic(temp, "t");
     for (int i = 0; i < 100; i++) {
@@ -301,39 +319,19 @@ static void a_killed_reader_is_never_given_an_entry_twice(void **state)
     walrus_topic_close(topic);
     temp_log_close(temp);
     for (int round = 0; round < 10; round++) {
-        uint64_t before = atomic_load(&shared[0]);
-        fflush(NULL);
-        pid_t child = fork();
-        if (child == 0) {
-            struct walrus_cursor *cursor = NULL;
-            struct walrus_entries entries = {0};
-            REQUIRE(walrus_open(&temp->options, &temp->log, &failure) == WALRUS_OK);
-            REQUIRE(walrus_topic_open(temp->log, "t", 0, NULL, &topic, &failure) == WALRUS_OK);
-            REQUIRE(walrus_cursor_open(topic, NULL, &strict, &cursor, &failure) == WALRUS_OK);
-            for (;;) {
-                REQUIRE(walrus_cursor_read(cursor, &one, 0, &entries, &failure) == WALRUS_OK);
-                REQUIRE(entries.count == 1 && entries.items[0].sequence >= atomic_load(&shared[0]));
-                atomic_store(&shared[0], entries.items[0].sequence + 1);
-            }
-        }
-        while (atomic_load(&shared[0]) == before)
-            usleep(100);
-        usleep((useconds_t)(random_next(&seed) % 5000));
-        int status = 0;
-        kill(child, SIGKILL);
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        atomic_store(&victim->started, false);
+        in_killed_child(temp, read_until_killed, victim, &victim->started, &seed);
         temp_log_open(temp); /* the lock of the dead is free, or soon */
         OK(walrus_topic_open(temp->log, "t", 0, NULL, &topic, &failure));
         struct walrus_cursor *cursor = open_cursor(topic, NULL);
-        uint64_t at = cursor_at(cursor);
+        uint64_t at = cursor_at(cursor), seen = atomic_load(&victim->seen);
         /* At most the one entry of the call that was interrupted is lost. */
-        assert_true(at == atomic_load(&shared[0]) || at == atomic_load(&shared[0]) + 1);
+        assert_true(at == seen || at == seen + 1);
         OK(walrus_cursor_close(cursor, &failure));
         walrus_topic_close(topic);
         temp_log_close(temp);
     }
-    munmap(shared, 4096);
+    shared_memory_free(victim, sizeof(*victim));
 }
 
 /* ---- competing readers ---- */
@@ -475,7 +473,7 @@ static void a_torn_copy_falls_back_to_the_other(void **state)
 {
     struct temp_log *temp = *state;
     for (uint64_t reads = 2; reads < 6; reads++) {
-        temp_dir_remove(temp->options.data_dir);
+        temp_log_erase(temp);
         temp_log_open(temp);
         struct walrus_topic *topic = line_topic(temp, "t");
         append_keyed(topic, 10, 10);

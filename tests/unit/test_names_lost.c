@@ -5,15 +5,12 @@
 /* Zeroes the catalogue's record that holds this name, as a power cut does that took the record's sector alone. */
 static void lose_record_of(struct temp_log *temp, const char *name)
 {
-    char path[512];
     uint8_t bytes[65536];
-    snprintf(path, sizeof(path), "%s/catalog", temp->options.data_dir);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    ssize_t size = read(fd, bytes, sizeof(bytes));
-    assert_true(size > 64);
+    uint64_t size = file_size(temp, "catalog");
+    assert_true(size > 64 && size <= sizeof(bytes));
+    file_read(temp, "catalog", bytes, (size_t)size, 0);
     size_t length = strlen(name), lost = 0;
-    for (size_t at = 64; at + 24 <= (size_t)size;) {
+    for (size_t at = 64; at + 24 <= size;) {
         size_t record = (24 + (bytes[at + 4] | (size_t)bytes[at + 5] << 8) + 7) & ~(size_t)7;
         /* A record of creation begins its fields with the name. */
         if (bytes[at + 40] == 1 && bytes[at + 42] == length && memcmp(bytes + at + 44, name, length) == 0) {
@@ -23,8 +20,7 @@ static void lose_record_of(struct temp_log *temp, const char *name)
         at += record;
     }
     assert_int_equal(lost, 1);
-    assert_int_equal(pwrite(fd, bytes, (size_t)size, 0), size);
-    close(fd);
+    file_write(temp, "catalog", bytes, (size_t)size, 0);
 }
 
 static bool exists(struct temp_log *temp, const char *name)

@@ -88,11 +88,9 @@ enum tear { TEAR_ZERO, TEAR_ONES, TEAR_RANDOM, TEAR_TRUNCATE, TEAR_KINDS };
 static void tear(struct temp_log *temp, enum tear kind, uint64_t from, uint64_t end, uint64_t *seed)
 {
     uint8_t bytes[4096] = {0};
-    char path[600];
     switch (kind) {
     case TEAR_TRUNCATE:
-        file_path(temp, SEGMENT, path);
-        assert_int_equal(truncate(path, (off_t)from), 0);
+        file_truncate(temp, SEGMENT, from);
         return;
     case TEAR_ONES:
         memset(bytes, 0xff, sizeof(bytes));
@@ -134,7 +132,7 @@ static void tear_everywhere(struct temp_log *temp, enum walrus_sync_mode mode, s
         assert_prefix_and_go_on(temp, 6, length);
     }
     image_free(&image);
-    temp_dir_remove(temp->options.data_dir);
+    temp_log_erase(temp);
 }
 
 static void a_tail_torn_anywhere_is_dropped(void **state)
@@ -301,7 +299,7 @@ static void a_flipped_bit_after_a_clean_close_is_reported(void **state)
         make_closed(temp, WALRUS_SYNC_NONE, (struct work){lengths[i], 9}, &image);
         flip_every_bit(temp, &image, 4, 9, lengths[i]);
         image_free(&image);
-        temp_dir_remove(temp->options.data_dir);
+        temp_log_erase(temp);
     }
 }
 

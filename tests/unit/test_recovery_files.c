@@ -118,20 +118,18 @@ static void the_log_is_whole_to_begin_with(void **state)
     assert_int_equal(outcome.info.namespace_count, 1);
 }
 
-static void segment_path(const struct temp_log *temp, unsigned id, char path[600])
+static void segment_file(unsigned id, char name[32])
 {
-    char name[32];
-    snprintf(name, sizeof(name), "segment-%016x", id);
-    file_path(temp, name, path);
+    snprintf(name, 32, "segment-%016x", id);
 }
 
 static unsigned last_segment(const struct temp_log *temp)
 {
-    char path[600];
+    char name[32];
     unsigned id = 1;
     for (unsigned i = 1; i < 40; i++) {
-        segment_path(temp, i, path);
-        if (access(path, F_OK) == 0)
+        segment_file(i, name);
+        if (file_exists(temp, name))
             id = i;
     }
     return id;
@@ -145,12 +143,13 @@ static void a_missing_segment_is_damage_in_its_place_only(void **state)
     unsigned last = last_segment(temp);
     uint64_t lost_in_all = 0;
     for (unsigned id = 1; id <= last; id++) {
-        char path[600];
+        char name[32];
         struct outcome outcome;
         image_put(temp, &image);
-        segment_path(temp, id, path);
-        if (unlink(path) < 0)
+        segment_file(id, name);
+        if (!file_exists(temp, name))
             continue;
+        file_remove(temp, name);
         look_at_log(temp, &outcome);
         assert_int_equal(outcome.code, WALRUS_OK);
         const struct survey *big = &outcome.topics[0];
@@ -173,17 +172,18 @@ static void swapped_segments_are_not_believed(void **state)
     struct temp_log *temp = *state;
     struct image image;
     struct outcome outcome;
-    char one[600], two[600], aside[600];
+    char one[32], two[32];
     image_take(temp, &image);
     unsigned last = last_segment(temp);
     for (unsigned id = 1; id < last; id++) {
         image_put(temp, &image);
-        segment_path(temp, id, one);
-        segment_path(temp, id + 1, two);
-        file_path(temp, "aside", aside);
-        if (access(one, F_OK) < 0 || access(two, F_OK) < 0)
+        segment_file(id, one);
+        segment_file(id + 1, two);
+        if (!file_exists(temp, one) || !file_exists(temp, two))
             continue;
-        assert_int_equal(rename(one, aside) + rename(two, one) + rename(aside, two), 0);
+        file_rename(temp, one, "aside");
+        file_rename(temp, two, one);
+        file_rename(temp, "aside", two);
         look_at_log(temp, &outcome);
         assert_int_equal(outcome.code, WALRUS_OK);
         assert_true(outcome.info.recovered_damages >= 2);
@@ -196,19 +196,18 @@ static void a_truncated_segment_loses_its_end_only(void **state)
     struct temp_log *temp = *state;
     struct image image;
     struct outcome outcome;
-    char path[600];
+    char name[32];
     uint64_t seed = random_seed("a_truncated_segment_loses_its_end_only");
     image_take(temp, &image);
     unsigned last = last_segment(temp);
     for (int round = 0; round < 60; round++) {
         unsigned id = 1 + (unsigned)(random_next(&seed) % last);
         image_put(temp, &image);
-        segment_path(temp, id, path);
-        struct stat st;
-        if (stat(path, &st) < 0)
+        segment_file(id, name);
+        if (!file_exists(temp, name))
             continue;
-        off_t to = (off_t)(random_next(&seed) % (uint64_t)st.st_size);
-        assert_int_equal(truncate(path, round % 10 == 0 ? 0 : to), 0);
+        uint64_t to = random_next(&seed) % file_size(temp, name);
+        file_truncate(temp, name, round % 10 == 0 ? 0 : to);
         look_at_log(temp, &outcome);
         assert_int_equal(outcome.code, WALRUS_OK);
         assert_true(outcome.exists[0] && outcome.exists[1] && outcome.exists[2]);
@@ -222,15 +221,12 @@ static void another_logs_segment_is_not_believed(void **state)
     struct image mine, foreign;
     struct outcome outcome;
     image_take(temp, &mine);
-    temp_dir_remove(temp->options.data_dir);
+    temp_log_erase(temp);
     fill_log(temp, FOREIGN);
     image_take(temp, &foreign);
     for (size_t i = 0; i < foreign.count; i++) {
         image_put(temp, &mine);
-        char path[600];
-        file_path(temp, foreign.names[i], path);
-        assert_int_equal(truncate(path, 0), 0);
-        file_write(temp, foreign.names[i], foreign.bytes[i], foreign.sizes[i], 0);
+        file_put(temp, foreign.names[i], foreign.bytes[i], foreign.sizes[i]);
         look_at_log(temp, &outcome); /* checks that no payload is foreign */
         if (strcmp(foreign.names[i], "catalog") != 0)
             assert_int_equal(outcome.code, WALRUS_OK);
@@ -330,14 +326,12 @@ static void a_torn_catalogue_hides_no_topic(void **state)
 {
     struct temp_log *temp = *state;
     struct image image;
-    char path[600];
     image_take(temp, &image);
     uint64_t end = file_size(temp, "catalog");
     for (uint64_t at = 64; at < end; at += 3) {
         struct outcome outcome;
         image_put(temp, &image);
-        file_path(temp, "catalog", path);
-        assert_int_equal(truncate(path, (off_t)at), 0);
+        file_truncate(temp, "catalog", at);
         look_at_log(temp, &outcome);
         assert_int_equal(outcome.code, WALRUS_OK);
         for (unsigned i = 0; i < TOPICS; i++)
@@ -349,15 +343,13 @@ static void a_torn_catalogue_hides_no_topic(void **state)
 static void without_a_catalogue_nothing_is_touched(void **state)
 {
     struct temp_log *temp = *state;
-    char path[600];
-    file_path(temp, "catalog", path);
-    for (off_t size = 0; size < 64; size += 9) {
-        assert_int_equal(truncate(path, size), 0);
+    for (uint64_t size = 0; size < 64; size += 9) {
+        file_truncate(temp, "catalog", size);
         FAILS(WALRUS_E_DAMAGED, quick_open(temp));
     }
-    assert_int_equal(unlink(path), 0);
+    file_remove(temp, "catalog");
     FAILS(WALRUS_E_DAMAGED, quick_open(temp));
-    assert_int_equal(access(path, F_OK), -1);
+    assert_false(file_exists(temp, "catalog"));
 }
 
 /* ---- versions ---- */
@@ -412,11 +404,8 @@ static void random_files_are_survived(void **state)
             if (round == 2)
                 memcpy(bytes, image.bytes[i], 64); /* the header is good, the rest is not */
             struct outcome outcome;
-            char path[600];
             image_put(temp, &image);
-            file_path(temp, image.names[i], path);
-            assert_int_equal(truncate(path, 0), 0);
-            file_write(temp, image.names[i], bytes, size, 0);
+            file_put(temp, image.names[i], bytes, size);
             free(bytes);
             look_at_log(temp, &outcome);
             if (strcmp(image.names[i], "catalog") == 0 && round < 2)
