@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "format/name.h"
 
+/* What walrus_open() asks of its options (api_log.c). */
+enum walrus_code api_check_options(const struct walrus_options *options, struct walrus_error *error);
+
 static inline enum walrus_code api_check_name(const char *name, struct walrus_error *error)
 {
     if (!name)

@@ -26,7 +26,7 @@ static enum walrus_code check_place(const char *data_dir, const char *key, struc
     return WALRUS_OK;
 }
 
-static enum walrus_code check_options(const struct walrus_options *options, struct walrus_error *error)
+enum walrus_code api_check_options(const struct walrus_options *options, struct walrus_error *error)
 {
     enum walrus_code code = check_place(options->data_dir, options->instance_key, error);
     if (code == WALRUS_OK)
@@ -64,7 +64,7 @@ enum walrus_code walrus_open(const struct walrus_options *options, struct walrus
     if (!options || !log)
         return error_set(error, WALRUS_E_INVALID, 0, "no options or no place for the log given");
     struct io *io = NULL;
-    enum walrus_code code = check_options(options, error);
+    enum walrus_code code = api_check_options(options, error);
     if (code == WALRUS_OK)
         code = open_directory(options->data_dir, options->instance_key, options->create, !options->io_uring_disabled,
                               &io, error);

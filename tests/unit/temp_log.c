@@ -1,6 +1,7 @@
 /* temp_log.c - logs of tests: made on the backend that WALRUS_TEST_BACKEND names, removed afterwards. */
 #include "temp_log.h"
 
+#include "api/api_check.h"
 #include "store/log.h"
 
 uint64_t random_seed(const char *what)
@@ -126,7 +127,8 @@ enum walrus_code temp_log_try_open(struct temp_log *temp, struct walrus_log **lo
 {
     if (!temp->disk)
         return walrus_open(&temp->options, log, error);
-    return log_open_on(memory_disk_open(temp->disk), &temp->options, log, error);
+    enum walrus_code code = api_check_options(&temp->options, error);
+    return code == WALRUS_OK ? log_open_on(memory_disk_open(temp->disk), &temp->options, log, error) : code;
 }
 
 void temp_log_erase(struct temp_log *temp)

@@ -184,7 +184,7 @@ static void what_is_out_of_range_changes_nothing(void **state)
     walrus_topic_close(topic);
     temp_log_close(temp);
     temp->options.retention.mode = WALRUS_RETAIN_INHERIT;
-    FAILS(WALRUS_E_INVALID, walrus_open(&temp->options, &temp->log, &failure));
+    FAILS(WALRUS_E_INVALID, temp_log_try_open(temp, &temp->log, &failure));
 }
 
 /* ---- in force at once ---- */
@@ -311,7 +311,7 @@ static void a_block_without_entries_binds_nobody(void **state)
     struct temp_log *temp = *state;
     static const uint8_t zeros[32 + 24];
     for (int with_reopen = 0; with_reopen < 2; with_reopen++) {
-        temp_dir_remove(temp->options.data_dir);
+        temp_log_erase(temp);
         in_child(temp, append_and_die, NULL);
         const char *segment = "segment-0000000000000001";
         uint64_t at = file_find(temp, segment, "gone with the crash", 19) - 32;
