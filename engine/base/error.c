@@ -35,7 +35,7 @@ static const struct {
     [WALRUS_E_TIMED_OUT] = {"timed out", ETIMEDOUT},
 };
 
-const char *walrus_code_name(enum walrus_code code)
+const char *error_code_name(enum walrus_code code)
 {
     if ((size_t)code >= sizeof(codes) / sizeof(codes[0]))
         return "unknown";

@@ -6,6 +6,9 @@
 
 #include <walrus/walrus_error.h>
 
+/* walrus_code_name() */
+const char *error_code_name(enum walrus_code code);
+
 /* Sets everything and returns `code`. system_errno 0 picks the errno that walrus_error.h names for the code. */
 __attribute__((format(printf, 4, 5))) enum walrus_code error_set(struct walrus_error *error, enum walrus_code code,
                                                                  int system_errno, const char *format, ...);

@@ -36,7 +36,7 @@ enum walrus_code cursor_of_topic(struct walrus_topic *topic, struct walrus_curso
 enum walrus_code cursor_restore(struct walrus_topic *topic, uint64_t slot, const struct cursor_record *record,
                                 struct walrus_error *error)
 {
-    struct walrus_cursor *cursor;
+    struct walrus_cursor *cursor = NULL;
     enum walrus_code code = cursor_of_topic(topic, &cursor, error);
     if (code != WALRUS_OK)
         return code;

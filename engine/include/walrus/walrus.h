@@ -12,6 +12,9 @@
  *  - Lengths, offsets and sizes are bytes; times are nanoseconds since the epoch unless the name says otherwise.
  *  - The library prints nothing, never exits and never aborts on bytes read from disk. It keeps no process-wide state:
  *    several logs with different settings live side by side.
+ *  - C99 or C++98 and later; in C++ say `struct` where a type and a call share a name (struct walrus_log_info).
+ *
+ * docs/library.md shows how the parts go together; examples/ has whole programs.
  */
 #ifndef WALRUS_H
 #define WALRUS_H
@@ -26,6 +29,7 @@
 extern "C" {
 #endif
 
+/* Of this header. Until 1.0 a program runs with libraries of the same major and minor version. */
 #define WALRUS_VERSION_MAJOR 0
 #define WALRUS_VERSION_MINOR 2
 #define WALRUS_VERSION_PATCH 0
@@ -51,7 +55,7 @@ enum walrus_sync_mode {
     WALRUS_SYNC_INHERIT = 0, /* per topic only: what the log says */
     WALRUS_SYNC_EACH,        /* an append is durable when it returns; concurrent appends share one sync */
     WALRUS_SYNC_EVERY,       /* an append is in the kernel when it returns, and durable interval_ms later */
-    WALRUS_SYNC_NONE, /* an append is in the kernel when it returns; nothing is synced but on request and at close */
+    WALRUS_SYNC_NONE /* an append is in the kernel when it returns; nothing is synced but on request and at close */
 };
 
 struct walrus_sync_policy {
@@ -61,8 +65,8 @@ struct walrus_sync_policy {
 
 enum walrus_consistency_mode {
     WALRUS_STRICTLY_AT_ONCE =
-        0,                /* the cursor is durable before an entry is handed out: at most once, even after a crash */
-    WALRUS_AT_LEAST_ONCE, /* the cursor is made durable every `interval_entries` reads and at close */
+        0,               /* the cursor is durable before an entry is handed out: at most once, even after a crash */
+    WALRUS_AT_LEAST_ONCE /* the cursor is made durable every `interval_entries` reads and at close */
 };
 
 struct walrus_consistency {
@@ -72,9 +76,9 @@ struct walrus_consistency {
 
 enum walrus_backend {
     WALRUS_BACKEND_FD = 0, /* pread and pwrite, io_uring for batches where it works */
-    WALRUS_BACKEND_MMAP,   /* segment files are mapped. The first such log of a process installs a handler for SIGBUS,
-                              which passes on what is not its own: a file that shrinks or cannot be read is an error of
-                              the call, not the end of the process. The last one takes the handler away */
+    WALRUS_BACKEND_MMAP    /* segment files are mapped. The first such log of a process installs a handler for SIGBUS,
+                               which passes on what is not its own: a file that shrinks or cannot be read is an error of
+                               the call, not the end of the process. The last one takes the handler away */
 };
 
 /* Which blocks of a topic may be freed. The tail block, which appends go into, is never freed. */
@@ -84,7 +88,7 @@ enum walrus_retention_mode {
                                   no cursor nothing goes */
     WALRUS_RETAIN_ALL,         /* nothing goes but by walrus_topic_trim() */
     WALRUS_RETAIN_BYTES,       /* at least the newest `limit` bytes of the stream stay; blocks before them go */
-    WALRUS_RETAIN_AGE,         /* a block goes once its newest entry is older than `limit` ms */
+    WALRUS_RETAIN_AGE          /* a block goes once its newest entry is older than `limit` ms */
 };
 
 struct walrus_retention {
@@ -190,6 +194,7 @@ struct walrus_log_info {
     char recovery_note[200];            /* the first finding in words, or empty */
 };
 
+/* Figures of the log now. Takes time with the number of topics, and waits for no I/O. */
 enum walrus_code walrus_log_info(struct walrus_log *log, struct walrus_log_info *info, struct walrus_error *error);
 
 /* ---- names: topics and namespaces -------------------------------------------------------------------------------- */
@@ -211,7 +216,7 @@ struct walrus_attributes {
 enum walrus_framing {
     WALRUS_FRAMING_LINE = 0, /* delimiter '\n' */
     WALRUS_FRAMING_WRITE,    /* one write, one entry; no delimiter */
-    WALRUS_FRAMING_NUL,      /* delimiter '\0' */
+    WALRUS_FRAMING_NUL       /* delimiter '\0' */
 };
 
 struct walrus_topic_settings {
@@ -221,6 +226,7 @@ struct walrus_topic_settings {
     struct walrus_retention retention; /* WALRUS_RETAIN_INHERIT: as the log */
 };
 
+/* What a name names. */
 enum walrus_node_kind { WALRUS_NODE_TOPIC = 1, WALRUS_NODE_NAMESPACE };
 
 struct walrus_node {
@@ -257,7 +263,7 @@ enum walrus_code walrus_namespace_remove(struct walrus_log *log, const char *nam
 enum walrus_topic_setting {
     WALRUS_SET_SYNC = 1 << 0,
     WALRUS_SET_RETENTION = 1 << 1,
-    WALRUS_SET_FRAMING = 1 << 2, /* WALRUS_E_NOT_EMPTY once the topic has ever had an entry, unless it stays the same */
+    WALRUS_SET_FRAMING = 1 << 2 /* WALRUS_E_NOT_EMPTY once the topic has ever had an entry, unless it stays the same */
 };
 
 /*
@@ -274,9 +280,9 @@ enum walrus_code walrus_set_attributes(struct walrus_log *log, const char *name,
 /* ---- topics ------------------------------------------------------------------------------------------------------ */
 
 enum walrus_topic_flags {
-    WALRUS_CREATE = 1 << 0,         /* make the topic if there is none */
-    WALRUS_EXCLUSIVE = 1 << 1,      /* with WALRUS_CREATE: WALRUS_E_EXISTS if there is one */
-    WALRUS_CREATE_PARENTS = 1 << 2, /* make missing namespaces too */
+    WALRUS_CREATE = 1 << 0,        /* make the topic if there is none */
+    WALRUS_EXCLUSIVE = 1 << 1,     /* with WALRUS_CREATE: WALRUS_E_EXISTS if there is one */
+    WALRUS_CREATE_PARENTS = 1 << 2 /* make missing namespaces too */
 };
 
 /*
@@ -364,8 +370,8 @@ enum walrus_code walrus_topic_wait(struct walrus_topic *topic, uint64_t sequence
 /* ---- append ------------------------------------------------------------------------------------------------------ */
 
 enum walrus_append_flags {
-    WALRUS_DURABLE = 1 << 0,  /* durable on return, whatever the policy */
-    WALRUS_NONBLOCK = 1 << 1, /* WALRUS_E_WOULD_BLOCK instead of waiting for a sync, a batch or another append */
+    WALRUS_DURABLE = 1 << 0, /* durable on return, whatever the policy */
+    WALRUS_NONBLOCK = 1 << 1 /* WALRUS_E_WOULD_BLOCK instead of waiting for a sync, a batch or another append */
 };
 
 struct walrus_receipt {
@@ -434,6 +440,7 @@ struct walrus_entries {
     size_t buffer_used;
 };
 
+/* Frees the memory and zeroes the struct, which may be used again. NULL is allowed. */
 void walrus_entries_free(struct walrus_entries *entries);
 
 /*

@@ -65,7 +65,7 @@ enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *grou
 enum walrus_code walrus_cursor_close(struct walrus_cursor *cursor, struct walrus_error *error);
 
 enum walrus_cursor_flags {
-    WALRUS_PEEK = 1 << 0, /* hand out, but leave the cursor where it is */
+    WALRUS_PEEK = 1 << 0 /* hand out, but leave the cursor where it is */
     /* WALRUS_NONBLOCK is understood too: WALRUS_E_WOULD_BLOCK instead of waiting for a sync or another reader */
 };
 
@@ -80,6 +80,10 @@ enum walrus_cursor_flags {
 enum walrus_code walrus_cursor_read(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
                                     unsigned flags, struct walrus_entries *entries, struct walrus_error *error);
 
+/*
+ * Moves a cursor that stands before a damaged entry behind it, to the next valid one or the end; durable on return.
+ * `*skipped_entries` (may be NULL) says how many entries that took; 0: the next entry is not damaged.
+ */
 enum walrus_code walrus_cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries,
                                            struct walrus_error *error);
 

@@ -39,7 +39,7 @@ enum walrus_code {
     WALRUS_E_READ_ONLY,  /* the log was opened read-only                                                 EROFS */
     WALRUS_E_PERMISSION, /* the system refused access                                                    EACCES, EPERM
                           */
-    WALRUS_E_TIMED_OUT,  /* the time given to wait is over; nothing was done                             ETIMEDOUT */
+    WALRUS_E_TIMED_OUT   /* the time given to wait is over; nothing was done                             ETIMEDOUT */
 };
 
 /* Where in the files something was found; fields that do not apply hold WALRUS_NOWHERE. */

@@ -20,7 +20,7 @@ enum walrus_item_kind {
     WALRUS_ITEM_BLOCK,       /* header of a block */
     WALRUS_ITEM_ENTRY,       /* one entry */
     WALRUS_ITEM_MARK,        /* a batch commit mark or a durable mark */
-    WALRUS_ITEM_GAP,         /* bytes that are none of these where one was expected */
+    WALRUS_ITEM_GAP          /* bytes that are none of these where one was expected */
 };
 
 enum walrus_verdict {
@@ -30,7 +30,7 @@ enum walrus_verdict {
     WALRUS_VERDICT_SUPERSEDED,  /* entry that failed and whose sequence a later block took: never visible */
     WALRUS_VERDICT_DAMAGED,     /* bytes changed after they were written; an entry is lost or unreadable */
     WALRUS_VERDICT_MISSING,     /* something that later data proves was there, is not */
-    WALRUS_VERDICT_UNKNOWN,     /* a version or kind that this library does not know */
+    WALRUS_VERDICT_UNKNOWN      /* a version or kind that this library does not know */
 };
 
 struct walrus_item {
@@ -60,7 +60,7 @@ struct walrus_inspect_summary {
 
 enum walrus_inspect_flags {
     WALRUS_INSPECT_UNLOCKED =
-        1 << 0, /* do not take the lock: the log may change underneath (for a look at a live log) */
+        1 << 0 /* do not take the lock: the log may change underneath (for a look at a live log) */
 };
 
 /*
