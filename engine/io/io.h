@@ -49,7 +49,9 @@ struct io_ops {
     int (*next_data)(struct io_file *file, uint64_t offset, uint64_t *data);
     int (*size)(struct io_file *file, uint64_t *size);
     int (*truncate)(struct io_file *file, uint64_t size);
-    int (*drop_cache)(struct io_file *file); /* forget clean cached pages: what is read next comes from the disk */
+    /* Forgets at least the clean cached pages of the range (length 0: to the end of the file): what is read of it next
+     * comes from the disk. */
+    int (*drop_cache)(struct io_file *file, uint64_t offset, uint64_t length);
     int (*rename)(struct io *io, const char *from, const char *to);
     int (*unlink)(struct io *io, const char *name);
     int (*list)(struct io *io, void (*visit)(const char *name, void *context), void *context);

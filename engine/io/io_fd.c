@@ -20,8 +20,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
+
 #define LOCK_NAME "lock"
 #define LOCK_RETRY_MS 10
+#define LARGEST_FOLIO_BYTES ((uint64_t)2 << 20)
 
 static struct io_fd *of(struct io *io)
 {
@@ -189,9 +192,12 @@ static int fd_truncate(struct io_file *file, uint64_t size)
     return ftruncate(fd_of(file), (off_t)size) < 0 ? -errno : 0;
 }
 
-static int fd_drop_cache(struct io_file *file)
+static int fd_drop_cache(struct io_file *file, uint64_t offset, uint64_t length)
 {
-    return -posix_fadvise(fd_of(file), 0, 0, POSIX_FADV_DONTNEED);
+    /* The kernel keeps a folio that lies only partly in the range, and those go up to 2 MiB. */
+    uint64_t from = offset / LARGEST_FOLIO_BYTES * LARGEST_FOLIO_BYTES;
+    uint64_t to = length > 0 ? round_up(offset + length, LARGEST_FOLIO_BYTES) : 0;
+    return -posix_fadvise(fd_of(file), (off_t)from, to > 0 ? (off_t)(to - from) : 0, POSIX_FADV_DONTNEED);
 }
 
 static int fd_rename(struct io *io, const char *from, const char *to)

@@ -123,7 +123,7 @@ catalog_open(struct catalog *catalog, struct io *io, _Atomic uint64_t *sync_coun
     uint8_t *bytes = NULL;
     uint64_t size = 0;
     struct file_header header;
-    rc = file->ops->drop_cache(file);
+    rc = file->ops->drop_cache(file, 0, 0);
     rc = file->ops->size(file, &size);
     if (rc == 0 && size > CATALOG_BYTES_MAX)
         code = error_set(error, WALRUS_E_DAMAGED, 0, "%s: %" PRIu64 " bytes cannot be", CATALOG_NAME, size);

@@ -131,7 +131,7 @@ enum walrus_code cursor_file_load(struct cursor_file *file,
     sync_point_init(&file->sync, opened, file->sync_count, file->failure_count);
 
     uint64_t size = 0;
-    (void)opened->ops->drop_cache(opened);
+    (void)opened->ops->drop_cache(opened, 0, 0);
     rc = opened->ops->size(opened, &size);
     if (rc < 0)
         return error_system(error, rc, "size of %s", CURSOR_FILE_NAME);

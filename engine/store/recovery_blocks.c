@@ -178,7 +178,7 @@ static enum walrus_code open_segment(struct recovery *recovery, uint64_t id, str
     recovery_found_segment(recovery, id);
     /* After a failed sync the cache may show what the disk does not have. */
     if (!recovery->read_only)
-        (void)file->ops->drop_cache(file);
+        (void)file->ops->drop_cache(file, 0, 0);
 
     uint8_t bytes[FILE_HEADER_BYTES];
     struct file_header header = {0};

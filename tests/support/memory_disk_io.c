@@ -426,7 +426,24 @@ static int memory_size(struct io_file *base, uint64_t *size)
     return result;
 }
 
-static int memory_drop_cache(struct io_file *base)
+/* Copies pages of an image whose size is that of the other. */
+static void take_pages(struct memory_image **into, const struct memory_image *from, uint64_t offset, uint64_t end)
+{
+    uint8_t page[MEMORY_PAGE_BYTES];
+    memory_image_own(into);
+    for (uint64_t at = offset / MEMORY_PAGE_BYTES * MEMORY_PAGE_BYTES; at < end; at += MEMORY_PAGE_BYTES) {
+        memory_image_punch(*into, at, MEMORY_PAGE_BYTES);
+        if (memory_image_holes(from, at, 1) > 0)
+            continue;
+        memory_image_reserve(*into, at, MEMORY_PAGE_BYTES);
+        if (memory_image_next_data(from, at) / MEMORY_PAGE_BYTES != at / MEMORY_PAGE_BYTES)
+            continue;
+        memory_image_read(from, page, sizeof page, at);
+        memory_image_write(*into, page, sizeof page, at);
+    }
+}
+
+static int memory_drop_cache(struct io_file *base, uint64_t offset, uint64_t length)
 {
     struct memory_file *file = (struct memory_file *)base;
     int result = operation_begin(file->disk, MEMORY_DISK_DROP_CACHE, false, NULL);
@@ -442,8 +459,9 @@ static int memory_drop_cache(struct io_file *base)
         free(changes);
         memory_image_own(&image);
         memory_image_resize(image, size_bytes);
-        memory_image_release(inode->shown);
-        inode->shown = image;
+        uint64_t end = length > 0 && offset + length < size_bytes ? offset + length : size_bytes;
+        take_pages(&inode->shown, image, offset, end);
+        memory_image_release(image);
     }
     operation_end(file->disk);
     return result;

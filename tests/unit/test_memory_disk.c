@@ -403,8 +403,39 @@ static void a_failed_sync_claims_nothing_and_the_next_says_ok(void **state)
         struct memory_disk *after = memory_disk_crash(disk, seed);
         assert_int_equal(byte_at(after, "a", 5000), 'm');
         lost += byte_at(after, "a", 0) == 'o';
-        assert_int_equal(file->ops->drop_cache(file), 0);
+        assert_int_equal(file->ops->drop_cache(file, 0, 0), 0);
         assert_int_equal(byte_at(after, "a", 0), byte_at(disk, "a", 0));
+        memory_disk_destroy(after);
+        file->ops->close(file);
+        io->ops->destroy(io);
+        memory_disk_destroy(disk);
+    }
+    assert_true(lost > SEEDS / 10 && lost < SEEDS * 9 / 10);
+}
+
+static void a_part_of_the_cache_may_be_dropped(void **state)
+{
+    unsigned lost = 0;
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct memory_disk *disk = memory_disk_create();
+        memory_disk_knobs(disk)->seed = seed;
+        struct io *io = memory_disk_open(disk);
+        struct io_file *file = open_file(io, "a", IO_CREATE);
+        put(file, 0, 'o', 20000);
+        make_durable(io, file);
+        put(file, 0, 'n', 100);
+        put(file, 12300, 'n', 100);
+        memory_disk_fail(disk, MEMORY_DISK_SYNC, 1, EIO, MEMORY_FAULT_ONCE);
+        assert_int_equal(file->ops->sync(file), -EIO);
+        assert_int_equal(byte_at(disk, "a", 12300), 'n');
+        struct memory_disk *after = memory_disk_crash(disk, seed);
+        assert_int_equal(file->ops->drop_cache(file, 12300, 100), 0);
+        assert_int_equal(byte_at(disk, "a", 12300), byte_at(after, "a", 12300));
+        assert_int_equal(byte_at(disk, "a", 0), 'n');
+        lost += byte_at(disk, "a", 12300) == 'o';
+        assert_int_equal(file->ops->drop_cache(file, 0, 0), 0);
+        assert_int_equal(byte_at(disk, "a", 0), byte_at(after, "a", 0));
         memory_disk_destroy(after);
         file->ops->close(file);
         io->ops->destroy(io);
@@ -562,6 +593,7 @@ int main(void)
         CASE(a_submission_carries_out_every_request),
         CASE(faults_strike_when_told),
         CASE(a_failed_sync_claims_nothing_and_the_next_says_ok),
+        CASE(a_part_of_the_cache_may_be_dropped),
         CASE(a_full_disk_says_so),
         CASE(lies_lose_what_was_promised),
         CASE(the_lock_has_one_holder),
