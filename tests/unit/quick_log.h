@@ -84,12 +84,13 @@ HELPER void survey_topic(struct walrus_topic *topic, uint64_t key_base, struct s
             topic, &position, &(struct walrus_read_limits){.max_bytes = 1u << 20, .max_entries = 100}, &entries,
             &failure);
         if (code == WALRUS_E_DAMAGED) {
-            uint64_t skipped = 0;
+            uint64_t skipped = 0, place = position.hint_place;
             assert_int_equal(position.sequence, next);
             assert_int_equal(failure.sequence, next);
             survey->reports++;
             OK(walrus_skip_damage(topic, &position, &skipped, &failure));
-            assert_true(skipped > 0);
+            /* Where bytes of the same block were copied, the entry itself may stand whole a little further. */
+            assert_true(skipped > 0 || position.hint_place > place);
             survey->skipped += skipped;
             next += skipped;
             assert_int_equal(position.sequence, next);
