@@ -133,7 +133,8 @@ static uint64_t chunk_bytes(const struct reading *reading, uint64_t at_least)
         used = reading->offset - reading->entries->items[0].offset;
     uint64_t wanted = reading->limits->max_bytes > used ? reading->limits->max_bytes - used : 0;
     wanted = min_u64(wanted, CHUNK_MAX);
-    wanted = max_u64(wanted + wanted / 4 + CHUNK_MIN, at_least);
+    /* Some more for headers and paddings. Too little costs another small read, too much is copied for nothing. */
+    wanted = max_u64(wanted + wanted / 16 + CHUNK_MIN, at_least);
     uint64_t end = atomic_load(&reading->at.block->end_place);
     uint64_t left = end > reading->at.place ? end - reading->at.place : 0;
     return min_u64(wanted, left);
