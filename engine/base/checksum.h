@@ -13,4 +13,7 @@
  */
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
 
+/* The same for 28 bytes, without the loops. */
+uint32_t crc32c_28(uint32_t crc, const uint8_t data[28]);
+
 #endif

@@ -16,6 +16,7 @@ enum {
 };
 
 _Static_assert(AT_TIME_NS + 8 == RECORD_HEADER_BYTES, "record header layout");
+_Static_assert(RECORD_HEADER_BYTES - AT_PAYLOAD_CRC == 28, "what the header's checksum covers");
 
 uint32_t record_seed(uint64_t salt)
 {
@@ -35,15 +36,14 @@ uint32_t record_header_encode(const struct record_header *header, uint32_t seed,
     bytes[AT_DURABLE_LAG] = header->durable_lag;
     bytes[AT_EXTENSION_WORDS] = header->extension_words;
     store_le64(bytes + AT_TIME_NS, header->time_ns);
-    uint32_t crc = crc32c(seed, bytes + AT_PAYLOAD_CRC, RECORD_HEADER_BYTES - AT_PAYLOAD_CRC);
+    uint32_t crc = crc32c_28(seed, bytes + AT_PAYLOAD_CRC);
     store_le32(bytes + AT_CRC, crc);
     return crc;
 }
 
 bool record_header_decode(const uint8_t bytes[RECORD_HEADER_BYTES], uint32_t seed, struct record_header *header)
 {
-    if (!record_header_plausible(bytes) ||
-        load_le32(bytes + AT_CRC) != crc32c(seed, bytes + AT_PAYLOAD_CRC, RECORD_HEADER_BYTES - AT_PAYLOAD_CRC))
+    if (!record_header_plausible(bytes) || load_le32(bytes + AT_CRC) != crc32c_28(seed, bytes + AT_PAYLOAD_CRC))
         return false;
     header->header_crc = load_le32(bytes + AT_CRC);
     header->payload_crc = load_le32(bytes + AT_PAYLOAD_CRC);

@@ -93,7 +93,8 @@ static enum walrus_code stream_chunk(struct streaming *streaming, struct walrus_
     uint64_t limit = min_u64(streaming->view.end_sequence, streaming->at.block_end);
     uint64_t end = atomic_load(&block->end_place);
     uint64_t wanted = position->hint_verified == position->sequence + 1 ? HEADER_CHUNK_BYTES : CHUNK_BYTES;
-    wanted = min_u64(wanted, streaming->left + streaming->left / 2 + HEADER_CHUNK_BYTES);
+    /* Some more than what is delivered, for headers; what is read and not delivered is copied for nothing. */
+    wanted = min_u64(wanted, streaming->left + streaming->left / 16 + HEADER_CHUNK_BYTES);
     size_t size = (size_t)min_u64(wanted, end > streaming->at.place ? end - streaming->at.place : 0);
     int rc = io_read_padded(block->segment->file, streaming->chunk, size, block->segment_offset + streaming->at.place);
     if (rc < 0)

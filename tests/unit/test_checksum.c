@@ -71,6 +71,16 @@ static void parts_chain(void **state)
     assert_int_not_equal(crc32c(1, bytes, 100), crc32c(0, bytes, 100));
 }
 
+static void header_length_agrees(void **state)
+{
+    (void)state;
+    uint8_t bytes[28 + ALIGNMENTS];
+    payload_fill(bytes, sizeof(bytes), random_seed("header_length_agrees"));
+    for (size_t shift = 0; shift < ALIGNMENTS; shift++)
+        assert_int_equal(crc32c_28((uint32_t)shift * 0x01234567u, bytes + shift),
+                         reference((uint32_t)shift * 0x01234567u, bytes + shift, 28));
+}
+
 static void large_input_agrees(void **state)
 {
     (void)state;
@@ -88,6 +98,7 @@ int main(void)
         cmocka_unit_test(known_vectors_hold),
         cmocka_unit_test(every_length_and_alignment_agrees),
         cmocka_unit_test(parts_chain),
+        cmocka_unit_test(header_length_agrees),
         cmocka_unit_test(large_input_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
