@@ -119,6 +119,15 @@ int temp_log_teardown(void **state);
         }                                                                                                              \
     } while (0)
 
+/* Ends a test that makes operations of the disk fail where they cannot be made to. */
+#define NEEDS_FAULTS(temp)                                                                                             \
+    do {                                                                                                               \
+        if (!(temp)->disk) {                                                                                           \
+            print_message("on the simulated disk only: it makes operations fail\n");                                   \
+            skip();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
 /* walrus_open() with temp->options, on whatever the log lies on. */
 enum walrus_code temp_log_try_open(struct temp_log *temp, struct walrus_log **log, struct walrus_error *error);
 /* As if there had never been a log. It must be closed. */
