@@ -23,6 +23,7 @@ enum catalog_record_type {
     CATALOG_SEGMENT_CREATED = 6, /* node_id: the segment's. A file that is on record and gone is noticed */
     CATALOG_SEGMENT_REMOVED = 7,
     CATALOG_CURSORS_CREATED = 8, /* the cursor file */
+    CATALOG_TOPIC_TRIMMED = 16,  /* a slot of the cursor file says where the topic begins */
 };
 
 struct catalog_record {

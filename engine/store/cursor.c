@@ -83,7 +83,8 @@ static enum walrus_code persist_locked(struct walrus_cursor *cursor, uint64_t se
         code = cursor_file_write(&log->cursors, cursor->slot, &record, error);
         if (code != WALRUS_OK) {
             /* What the failed write left must not move the cursor at the next open: its entries were not handed out. */
-            record.generation = ++cursor->generation;
+            record.generation = cursor->generation +=
+                2; /* over its copy: the other one holds, whatever becomes of this */
             record.sequence = cursor->persisted_sequence;
             record.offset = 0;
             cursor_file_put_back(&log->cursors, cursor->slot, &record);

@@ -49,6 +49,7 @@ static const char *record_kind_name(enum catalog_record_type type)
         [CATALOG_NAMESPACE_CREATED] = "namespace created",  [CATALOG_NAMESPACE_REMOVED] = "namespace removed",
         [CATALOG_CHANGED] = "attributes changed",           [CATALOG_SEGMENT_CREATED] = "segment file made",
         [CATALOG_SEGMENT_REMOVED] = "segment file removed", [CATALOG_CURSORS_CREATED] = "cursor file made",
+        [CATALOG_TOPIC_TRIMMED] = "topic trimmed",
     };
     return (size_t)type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : NULL;
 }
@@ -182,9 +183,15 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
             inspection_note(&item, "group %s, generation %" PRIu64, best.group_id == 0 ? "default" : "?",
                             best.generation);
         }
+        if (valid > 0 && best.group_id == CURSOR_GROUP_RETAINED) {
+            item.kind = WALRUS_ITEM_HEAD;
+            if (!broken)
+                inspection_note(&item, "first retained entry, generation %" PRIu64, best.generation);
+        }
         bool used;
         if (valid > 0)
-            code = recovery_keep_cursor(&inspection->recovery, slot, &best, &used, error);
+            code =
+                recovery_keep_cursor(&inspection->recovery, &(struct found_cursor){slot, broken, best}, &used, error);
         inspection_show(inspection, &item);
     }
     free(bytes);
