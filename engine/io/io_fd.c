@@ -313,8 +313,11 @@ static void fd_destroy(struct io *io)
 {
     struct io_fd *self = of(io);
     uring_pool_destroy(self->rings);
-    if (self->lock_fd >= 0)
+    if (self->lock_fd >= 0) {
+        /* Not left to close(2): a child that was forked meanwhile has the descriptor too, and would keep the lock. */
+        (void)flock(self->lock_fd, LOCK_UN);
         close(self->lock_fd);
+    }
     close(self->directory_fd);
     free(self);
 }

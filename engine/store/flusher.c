@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "store/log.h"
 
 #define INTERVAL_WITHOUT_POLICY_MS 200u
@@ -82,7 +83,7 @@ int flusher_start(struct flusher *flusher, struct walrus_log *log)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&flusher->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    int rc = pthread_create(&flusher->thread, NULL, run, flusher);
+    int rc = thread_start(&flusher->thread, run, flusher);
     flusher->running = rc == 0;
     return -rc;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "store/log.h"
 
 #define RETRY_SECONDS 1
@@ -112,7 +113,7 @@ int janitor_start(struct janitor *janitor)
 {
     if (janitor->log->io->no_threads)
         return 0;
-    int rc = pthread_create(&janitor->thread, NULL, run, janitor);
+    int rc = thread_start(&janitor->thread, run, janitor);
     janitor->running = rc == 0;
     return -rc;
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Compares what the libraries show with what the public headers declare: the same functions, nothing more, nothing less.
+And the library has no variables: what a log knows is the log's, so that several live side by side.
 
-test_symbols.py NM HEADER_DIR SHARED STATIC MAP           checks
-test_symbols.py NM HEADER_DIR SHARED STATIC MAP --self    plants differences, each of which must be found
+test_symbols.py NM OBJDUMP HEADER_DIR SHARED STATIC MAP           checks
+test_symbols.py NM OBJDUMP HEADER_DIR SHARED STATIC MAP --self    plants differences, each of which must be found
 """
 import pathlib
 import re
@@ -24,6 +25,10 @@ walrus_group_list
 walrus_seek_time
 walrus_topic_trim
 """.split())
+
+
+# Variables that there must be, and why.
+VARIABLES = {}
 
 
 def without_comments(text):
@@ -77,6 +82,16 @@ def differences(declared, exported, version_node, static_names):
     return found
 
 
+def variables(dump):
+    """Objects in sections that can be written, out of what objdump -t prints."""
+    found = set()
+    for line in dump.splitlines():
+        section = re.search(r" O (\.t?(?:data|bss)(?:\.\S+)?|\*COM\*)\s+[0-9a-f]+\s+(?:\.hidden )?(\S+)$", line)
+        if section and not section.group(1).startswith(".data.rel.ro"):
+            found.add(section.group(2).split(".")[0])
+    return found
+
+
 def version_of(headers, map_file):
     major, minor = (re.search(rf"define WALRUS_VERSION_{part} (\d+)", headers).group(1) for part in ("MAJOR", "MINOR"))
     node = f"WALRUS_{major}.{minor}"
@@ -85,12 +100,13 @@ def version_of(headers, map_file):
 
 
 def main():
-    nm, header_dir, shared, static, map_file = sys.argv[1:6]
+    nm, objdump, header_dir, shared, static, map_file = sys.argv[1:7]
     headers = "".join(path.read_text() for path in sorted(pathlib.Path(header_dir).glob("*.h")))
     declared = declared_functions(headers)
     exported, static_names = shown(nm, shared, True), shown(nm, static, False)
     node, found = version_of(headers, pathlib.Path(map_file).read_text())
-    if "--self" in sys.argv[6:]:
+    dump = subprocess.run([objdump, "-t", static], check=True, capture_output=True, text=True).stdout
+    if "--self" in sys.argv[7:]:
         one = sorted(exported)[0]
         plants = {
             "a declaration": (declared | {"walrus_new"}, exported, static_names),
@@ -101,8 +117,14 @@ def main():
             "no function": (declared_functions(headers + "int walrus_other(\n    int (*f)(void), int);"), exported, static_names),
         }
         found = [f"{what} was not noticed" for what, case in plants.items() if not differences(case[0], case[1], node, case[2])]
+        planted = "".join(f"0000000000000000 l     O {section}\t0000000000000004 planted_{i}\n" for i, section in
+                          enumerate((".bss", ".data", ".tbss", ".data.local", ".data.rel.ro.local", ".rodata")))
+        if variables(planted) != {f"planted_{i}" for i in range(4)}:
+            found.append(f"variables were not told from constants: {variables(planted)}")
     else:
         found += differences(declared, exported, node, static_names)
+        if not re.search("__[at]san_", dump):  # a sanitizer has variables of its own
+            found += [f"{name} is a variable of the whole process" for name in sorted(variables(dump) - set(VARIABLES))]
         if len(declared) < 40:
             found.append(f"only {len(declared)} declarations were understood")
     print("\n".join(found) or f"ok: {len(exported)} functions, {len(NOT_YET - {n.split('@')[0] for n in exported})} to come")
