@@ -1,31 +1,32 @@
-/* api_cursor.c - consuming. A handle is the topic's cursor and a reference to the topic. */
+/* api_cursor.c - consuming. A handle holds a reference to its topic. */
 #include <walrus/walrus.h>
 
 #include <string.h>
 
 #include "api/api_check.h"
 #include "base/error.h"
+#include "store/acknowledge.h"
 #include "store/cursor.h"
 #include "store/log.h"
+
+static const char *name_or_default(const char *group)
+{
+    return group && group[0] != '\0' ? group : DEFAULT_GROUP_NAME;
+}
 
 enum walrus_code walrus_cursor_open(struct walrus_topic *topic, const char *group,
                                     const struct walrus_consistency *consistency, struct walrus_cursor **cursor,
                                     struct walrus_error *error)
 {
-    if (group && group[0] != '\0' && strcmp(group, "default") != 0)
-        return error_set(error, WALRUS_E_NOT_FOUND, 0, "no group '%s' of '%s'", group, topic->name);
     enum walrus_code code = consistency ? api_check_consistency(consistency, error) : WALRUS_OK;
     if (code != WALRUS_OK)
         return code;
-    struct walrus_cursor *found;
-    code = cursor_of_topic(topic, &found, error);
+    struct walrus_cursor *opened;
+    code = group_cursor_open(topic, name_or_default(group), consistency, &opened, error);
     if (code != WALRUS_OK)
-        return code;
-    pthread_mutex_lock(&found->lock);
-    found->consistency = consistency ? *consistency : topic->log->options.consistency;
-    pthread_mutex_unlock(&found->lock);
+        return error_prefix(error, code, "open a cursor of '%s'", topic->name);
     topic_acquire(topic);
-    *cursor = found;
+    *cursor = opened;
     return WALRUS_OK;
 }
 
@@ -33,8 +34,9 @@ enum walrus_code walrus_cursor_close(struct walrus_cursor *cursor, struct walrus
 {
     if (!cursor)
         return WALRUS_OK;
-    enum walrus_code code = cursor_persist(cursor, error);
-    topic_release(cursor->topic);
+    struct walrus_topic *topic = cursor->shared->topic;
+    enum walrus_code code = cursor_close(cursor, error);
+    topic_release(topic);
     return code;
 }
 
@@ -61,4 +63,39 @@ enum walrus_code walrus_cursor_get(struct walrus_cursor *cursor, uint64_t *seque
 enum walrus_code walrus_cursor_set(struct walrus_cursor *cursor, uint64_t sequence, struct walrus_error *error)
 {
     return cursor_set(cursor, sequence, error);
+}
+
+enum walrus_code walrus_cursor_list(struct walrus_topic *topic,
+                                    int (*visit)(const struct walrus_cursor_info *cursor, void *context), void *context,
+                                    struct walrus_error *error)
+{
+    if (!visit)
+        return error_set(error, WALRUS_E_INVALID, 0, "no visitor given");
+    return cursors_list(topic, visit, context, error);
+}
+
+enum walrus_code walrus_cursor_delete(struct walrus_topic *topic, const char *group, struct walrus_error *error)
+{
+    return cursors_delete(topic, name_or_default(group), error);
+}
+
+enum walrus_code walrus_cursor_take(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
+                                    unsigned flags, uint32_t lease_ms, struct walrus_entries *entries,
+                                    struct walrus_error *error)
+{
+    if (!limits || !entries || (flags & ~(unsigned)WALRUS_NONBLOCK) != 0)
+        return error_set(error, WALRUS_E_INVALID, 0, "no limits or entries given, or flags that taking does not have");
+    return cursor_take(cursor, limits, flags, lease_ms, entries, error);
+}
+
+enum walrus_code walrus_cursor_acknowledge(struct walrus_cursor *cursor, uint64_t sequence, uint64_t count,
+                                           struct walrus_error *error)
+{
+    return count == 0 ? WALRUS_OK : cursor_acknowledge(cursor, sequence, count, error);
+}
+
+enum walrus_code walrus_cursor_give_back(struct walrus_cursor *cursor, uint64_t sequence, uint64_t count,
+                                         struct walrus_error *error)
+{
+    return count == 0 ? WALRUS_OK : cursor_give_back(cursor, sequence, count, error);
 }

@@ -6,6 +6,14 @@
 #include <sys/random.h>
 #include <time.h>
 
+/* For how long something lasts. */
+static inline uint64_t clock_monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static inline uint64_t clock_realtime_ns(void)
 {
     struct timespec now;

@@ -26,6 +26,8 @@ enum {
     FIELD_SYNC_INTERVAL_MS = 7,
     FIELD_RETENTION_MODE = 8,
     FIELD_RETENTION_LIMIT = 9,
+    FIELD_CONSISTENCY_MODE = 10,
+    FIELD_CONSISTENCY_INTERVAL = 11,
 };
 
 static uint32_t checksum(const uint8_t *bytes, size_t size, uint64_t log_id)
@@ -80,6 +82,12 @@ size_t catalog_record_encode(const struct catalog_record *record, uint64_t log_i
             p = put_u64(p, FIELD_RETENTION_LIMIT, record->retention_limit);
         }
     }
+    if (record->type == CATALOG_GROUP_CREATED || record->type == CATALOG_GROUP_CHANGED) {
+        if (record->name[0])
+            p = put(p, FIELD_NAME, record->name, strlen(record->name));
+        p = put(p, FIELD_CONSISTENCY_MODE, &record->consistency_mode, 1);
+        p = put_u32(p, FIELD_CONSISTENCY_INTERVAL, record->consistency_interval);
+    }
     size_t body = (size_t)(p - bytes) - AT_BODY;
     size_t total = round_up(AT_BODY + body, 8);
     memset(p, 0, total - AT_BODY - body);
@@ -120,6 +128,12 @@ static void take(struct catalog_record *record, uint16_t tag, const uint8_t *val
         break;
     case FIELD_RETENTION_LIMIT:
         record->retention_limit = size == 8 ? load_le64(value) : record->retention_limit;
+        break;
+    case FIELD_CONSISTENCY_MODE:
+        record->consistency_mode = size == 1 ? value[0] : record->consistency_mode;
+        break;
+    case FIELD_CONSISTENCY_INTERVAL:
+        record->consistency_interval = size == 4 ? load_le32(value) : record->consistency_interval;
         break;
     default:
         break;

@@ -1,5 +1,5 @@
 /*
- * catalog_record.h - one record of the catalogue: a topic or namespace made, changed or removed. docs/format.md,
+ * catalog_record.h - one record of the catalogue: a topic, namespace or group made, changed or removed. docs/format.md,
  * "Catalogue".
  */
 #ifndef WALRUS_FORMAT_CATALOG_RECORD_H
@@ -13,7 +13,7 @@
 #define CATALOG_BODY_MAX 2048u
 #define CATALOG_RECORD_MAX (CATALOG_RECORD_HEADER + CATALOG_BODY_MAX)
 
-/* Files are told apart from nodes by the type, not by the number in node_id. */
+/* Files and groups are told apart from nodes by the type, not by the number in node_id. */
 enum catalog_record_type {
     CATALOG_TOPIC_CREATED = 1,
     CATALOG_TOPIC_DELETED = 2,
@@ -23,7 +23,9 @@ enum catalog_record_type {
     CATALOG_SEGMENT_CREATED = 6, /* node_id: the segment's. A file that is on record and gone is noticed */
     CATALOG_SEGMENT_REMOVED = 7,
     CATALOG_CURSORS_CREATED = 8, /* the cursor file */
-    CATALOG_TOPIC_TRIMMED = 16,  /* a slot of the cursor file says where the topic begins */
+    CATALOG_GROUP_CREATED = 9,   /* node_id: the group's, of the same numbers as nodes */
+    CATALOG_GROUP_DELETED = 10,
+    CATALOG_GROUP_CHANGED = 11, /* its read consistency; also of the group "default", which has the id 0 */
 };
 
 struct catalog_record {
@@ -39,7 +41,9 @@ struct catalog_record {
     uint8_t retention_mode; /* enum walrus_retention_mode */
     uint32_t sync_interval_ms;
     uint64_t retention_limit;
-    char name[1024]; /* created: the whole name; else empty */
+    uint8_t consistency_mode; /* groups: 0: the log's, else 1 + enum walrus_consistency_mode */
+    uint32_t consistency_interval;
+    char name[1024]; /* created: the whole name, or the group's; else empty */
 };
 
 /* Returns the record's bytes, a multiple of 8. */

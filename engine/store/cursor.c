@@ -1,130 +1,59 @@
 #include "store/cursor.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "store/checkpoint.h"
 #include "store/log.h"
 #include "store/read.h"
-#include "store/sabotage.h"
 #include "store/seek.h"
-#include "store/sync.h"
+#include "store/watch.h"
 
 /* Single reads are served from memory that one larger read filled. */
 #define READ_AHEAD_BYTES (64u << 10)
 
-enum walrus_code cursor_of_topic(struct walrus_topic *topic, struct walrus_cursor **cursor, struct walrus_error *error)
+struct walrus_consistency cursor_consistency(const struct walrus_cursor *handle)
 {
-    pthread_mutex_lock(&topic->lock);
-    struct walrus_cursor *found = topic->cursor;
-    if (!found && (found = calloc(1, sizeof(*found)))) {
-        found->topic = topic;
-        found->consistency = topic->log->options.consistency;
-        pthread_mutex_init(&found->lock, NULL);
-        topic->cursor = found;
-    }
-    pthread_mutex_unlock(&topic->lock);
-    if (!found)
-        return error_set(error, WALRUS_E_NO_MEMORY, 0, "cursor of '%s': out of memory", topic->name);
-    *cursor = found;
-    return WALRUS_OK;
+    struct walrus_consistency consistency;
+    if (handle->has_own)
+        return handle->own;
+    if (!group_own_consistency(handle->shared->group, &consistency))
+        consistency = handle->shared->topic->log->options.consistency;
+    return consistency;
 }
 
-enum walrus_code cursor_restore(struct walrus_topic *topic, uint64_t slot, const struct cursor_record *record,
-                                struct walrus_error *error)
+enum walrus_code cursor_lock(struct walrus_cursor *handle, unsigned flags, struct walrus_error *error)
 {
-    struct walrus_cursor *cursor = NULL;
-    enum walrus_code code = cursor_of_topic(topic, &cursor, error);
+    struct group_cursor *cursor = handle->shared;
+    if (flags & WALRUS_NONBLOCK) {
+        if (pthread_mutex_trylock(&cursor->lock) != 0)
+            return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "another reader of '%s' is at it", cursor->topic->name);
+    } else {
+        pthread_mutex_lock(&cursor->lock);
+    }
+    enum walrus_code code = group_cursor_check_locked(cursor, error);
     if (code != WALRUS_OK)
-        return code;
-    /* A cursor never points past durable data, so this bound only meets damage; better a repeat than a gap then. */
-    uint64_t sequence = min_u64(max_u64(record->sequence, topic->first_sequence), topic->next_sequence);
-    cursor->has_slot = true;
-    cursor->slot = slot;
-    cursor->generation = record->generation;
-    cursor->persisted_sequence = sequence;
-    cursor->position = (struct walrus_position){.sequence = sequence};
-    return WALRUS_OK;
-}
-
-void cursor_destroy(struct walrus_cursor *cursor)
-{
-    if (cursor->has_slot && atomic_load(&cursor->topic->deleted))
-        cursor_file_free_slot(&cursor->topic->log->cursors, cursor->slot, cursor->generation);
-    walrus_entries_free(&cursor->ahead);
-    pthread_mutex_destroy(&cursor->lock);
-    free(cursor);
-}
-
-/* Data first: the cursor must not be durable before what it has passed. */
-static enum walrus_code persist_locked(struct walrus_cursor *cursor, uint64_t sequence, uint64_t offset,
-                                       struct walrus_error *error)
-{
-    struct walrus_topic *topic = cursor->topic;
-    struct walrus_log *log = topic->log;
-    enum walrus_code code = WALRUS_OK;
-    if (atomic_load(&topic->durable_sequence) < sequence && !SABOTAGED(cursor_before_data))
-        code = topic_make_durable(topic, sequence, NULL, 0, error);
-    if (code == WALRUS_OK && !cursor->has_slot) {
-        code = cursor_file_take_slot(&log->cursors, &cursor->slot, &cursor->generation, error);
-        cursor->has_slot = code == WALRUS_OK;
-    }
-    if (code == WALRUS_OK) {
-        struct cursor_record record = {
-            .topic_id = topic->id,
-            .generation = ++cursor->generation,
-            .sequence = sequence,
-            .offset = offset,
-            .time_ns = clock_realtime_ns(),
-        };
-        code = cursor_file_write(&log->cursors, cursor->slot, &record, error);
-        if (code != WALRUS_OK) {
-            /* What the failed write left must not move the cursor at the next open: its entries were not handed out. */
-            record.generation = cursor->generation +=
-                2; /* over its copy: the other one holds, whatever becomes of this */
-            record.sequence = cursor->persisted_sequence;
-            record.offset = 0;
-            cursor_file_put_back(&log->cursors, cursor->slot, &record);
-        }
-    }
-    if (code != WALRUS_OK)
-        return error_prefix(error, code, "checkpoint the cursor of '%s' at %" PRIu64, topic->name, sequence);
-    cursor->persisted_sequence = sequence;
-    atomic_fetch_add(&log->checkpoints, 1);
-    return WALRUS_OK;
-}
-
-enum walrus_code cursor_persist(struct walrus_cursor *cursor, struct walrus_error *error)
-{
-    enum walrus_code code = WALRUS_OK;
-    pthread_mutex_lock(&cursor->lock);
-    if (cursor->moved && !atomic_load(&cursor->topic->deleted))
-        code = persist_locked(cursor, cursor->position.sequence, cursor->position.offset, error);
-    if (code == WALRUS_OK)
-        cursor->moved = false;
-    pthread_mutex_unlock(&cursor->lock);
+        pthread_mutex_unlock(&cursor->lock);
     return code;
 }
 
-/* What was retained when the position was set may be gone by now. */
-static void settle_locked(struct walrus_cursor *cursor)
-{
-    struct topic_view view;
-    topic_view(cursor->topic, &view);
-    if (cursor->position.sequence < view.first_sequence)
-        cursor->position = (struct walrus_position){.sequence = view.first_sequence, .offset = view.first_offset};
-}
+/* ---- fetching ---- */
 
 static bool is_small(const struct walrus_read_limits *limits)
 {
     return limits->max_entries == 1 || limits->max_bytes < READ_AHEAD_BYTES / 4;
 }
 
+static void drop_ahead(struct group_cursor *cursor)
+{
+    cursor->ahead_next = cursor->ahead.count = 0;
+}
+
 /* Copies entries out of the read-ahead as the limits allow, at least one. */
-static enum walrus_code serve_ahead(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
+static enum walrus_code serve_ahead(struct group_cursor *cursor, const struct walrus_read_limits *limits,
                                     struct walrus_entries *entries, struct walrus_position *after,
                                     struct walrus_error *error)
 {
@@ -143,16 +72,16 @@ static enum walrus_code serve_ahead(struct walrus_cursor *cursor, const struct w
     return WALRUS_OK;
 }
 
-/* The next entries, and where the cursor stands behind them. */
-static enum walrus_code fetch_locked(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
-                                     struct walrus_entries *entries, struct walrus_position *after,
-                                     struct walrus_error *error)
+/* The next new entries, and where the cursor stands behind them. */
+static enum walrus_code fetch_new(struct group_cursor *cursor, const struct walrus_read_limits *limits,
+                                  struct walrus_entries *entries, struct walrus_position *after,
+                                  struct walrus_error *error)
 {
     bool ahead = cursor->ahead_next < cursor->ahead.count &&
                  cursor->ahead.items[cursor->ahead_next].sequence == cursor->position.sequence;
     if (ahead && !is_small(limits)) {
         /* A large read gets all that the limits allow, not the rest of a small one. */
-        cursor->ahead_next = cursor->ahead.count = 0;
+        drop_ahead(cursor);
         ahead = false;
     }
     if (!ahead && is_small(limits)) {
@@ -176,107 +105,215 @@ static enum walrus_code fetch_locked(struct walrus_cursor *cursor, const struct 
     return topic_read_entries(cursor->topic, after, limits, entries, error);
 }
 
-/* Whether handing out up to `after` takes a write of the cursor first. */
-static bool must_persist(const struct walrus_cursor *cursor, const struct walrus_position *after)
-{
-    return cursor->consistency.mode == WALRUS_STRICTLY_AT_ONCE ||
-           after->sequence - cursor->persisted_sequence > cursor->consistency.interval_entries;
-}
-
-static enum walrus_code checkpoint_locked(struct walrus_cursor *cursor, const struct walrus_position *after,
-                                          struct walrus_error *error)
-{
-    if (cursor->consistency.mode == WALRUS_STRICTLY_AT_ONCE)
-        return persist_locked(cursor, after->sequence, after->offset, error);
-    return persist_locked(cursor, cursor->position.sequence, cursor->position.offset, error);
-}
-
-static enum walrus_code read_locked(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
-                                    unsigned flags, struct walrus_entries *entries, struct walrus_error *error)
+/* Entries that were given back, as far as they stand one behind the other. */
+static enum walrus_code fetch_again(struct group_cursor *cursor, const struct outstanding_range *range,
+                                    const struct walrus_read_limits *limits, struct walrus_entries *entries,
+                                    struct cursor_run *run, struct walrus_error *error)
 {
     struct walrus_read_limits bounded = *limits;
-    bool checkpoint = (flags & WALRUS_PEEK) == 0;
-    if (bounded.max_bytes == 0)
-        bounded.max_entries = 1;
-    /* One call must not hand out more than a crash may repeat. */
-    if (checkpoint && cursor->consistency.mode == WALRUS_AT_LEAST_ONCE &&
-        (bounded.max_entries == 0 || bounded.max_entries > cursor->consistency.interval_entries))
-        bounded.max_entries = cursor->consistency.interval_entries;
+    uint64_t most = limits->max_entries ? limits->max_entries : WALRUS_BATCH_ENTRIES_MAX;
+    uint64_t end = outstanding_available_end(&cursor->outstanding, range->first,
+                                             most > UINT64_MAX - range->first ? UINT64_MAX : range->first + most);
+    bounded.max_entries = (size_t)(end - range->first);
+    run->again = true;
+    run->first = range->first;
+    run->after = (struct walrus_position){.sequence = range->first,
+                                          .offset = range->first_offset == OFFSET_UNKNOWN ? 0 : range->first_offset};
+    return topic_read_entries(cursor->topic, &run->after, &bounded, entries, error);
+}
 
-    struct walrus_position after;
-    settle_locked(cursor);
-    enum walrus_code code = fetch_locked(cursor, &bounded, entries, &after, error);
-    if (code != WALRUS_OK || entries->count == 0 || !checkpoint)
+enum walrus_code cursor_fetch_locked(struct group_cursor *cursor, const struct walrus_read_limits *limits,
+                                     struct walrus_entries *entries, struct cursor_run *run, struct walrus_error *error)
+{
+    enum walrus_code code;
+    do {
+        if (outstanding_next_lease_end(&cursor->outstanding) != NO_LEASE)
+            outstanding_expire(&cursor->outstanding, clock_monotonic_ns());
+        group_cursor_settle_locked(cursor);
+        const struct outstanding_range *range = outstanding_first_available(&cursor->outstanding);
+        if (range) {
+            code = fetch_again(cursor, range, limits, entries, run, error);
+        } else {
+            run->again = false;
+            run->first = cursor->position.sequence;
+            code = fetch_new(cursor, limits, entries, &run->after, error);
+        }
+        /* Retention may overtake the cursor at any moment. */
+    } while (code == WALRUS_E_RANGE && atomic_load(&cursor->topic->first_sequence) != cursor->settled_first);
+    return code;
+}
+
+void cursor_advance_locked(struct group_cursor *cursor, const struct walrus_position *after)
+{
+    cursor->ahead_next += after->sequence - cursor->position.sequence;
+    cursor->position = *after;
+}
+
+/* ---- reading ---- */
+
+/* One call must not hand out more than a crash may repeat. */
+static void bound(struct walrus_read_limits *limits, const struct walrus_consistency *consistency, bool peek)
+{
+    if (limits->max_bytes == 0)
+        limits->max_entries = 1;
+    if (!peek && consistency->mode == WALRUS_AT_LEAST_ONCE &&
+        (limits->max_entries == 0 || limits->max_entries > consistency->interval_entries))
+        limits->max_entries = consistency->interval_entries;
+}
+
+/* Where a crash may leave the cursor before and after the run is handed out. */
+static void step_of_run(const struct group_cursor *cursor, const struct cursor_run *run, struct checkpoint_step *step)
+{
+    step->before = group_cursor_low_locked(cursor);
+    if (run->again)
+        step->after = group_cursor_low_without_locked(cursor, run->first, run->after.sequence);
+    else if (cursor->outstanding.root)
+        step->after = step->before;
+    else
+        step->after = (struct cursor_place){run->after.sequence, run->after.offset};
+}
+
+static enum walrus_code read_locked(struct walrus_cursor *handle, const struct walrus_read_limits *limits,
+                                    const struct walrus_consistency *consistency, unsigned flags,
+                                    struct walrus_entries *entries, bool *again, struct walrus_error *error)
+{
+    struct group_cursor *cursor = handle->shared;
+    struct cursor_run run;
+    *again = false;
+    enum walrus_code code = cursor_fetch_locked(cursor, limits, entries, &run, error);
+    if (code != WALRUS_OK || (flags & WALRUS_PEEK))
         return code;
-    bool persist = must_persist(cursor, &after);
-    if (persist && (flags & WALRUS_NONBLOCK))
-        code = error_set(error, WALRUS_E_WOULD_BLOCK, 0, "read of '%s' would wait for its checkpoint",
-                         cursor->topic->name);
-    else if (persist)
-        code = checkpoint_locked(cursor, &after, error);
-    if (code != WALRUS_OK) {
+    if (entries->count == 0 && atomic_load_explicit(&cursor->exists, memory_order_relaxed))
+        return WALRUS_OK;
+    if (run.again && !outstanding_cut(&cursor->outstanding, run.first, run.after.sequence))
+        code = error_set(error, WALRUS_E_NO_MEMORY, 0, "read of '%s': out of memory", cursor->topic->name);
+    if (code == WALRUS_OK) {
+        struct checkpoint_step step = {.consistency = *consistency, .nonblock = (flags & WALRUS_NONBLOCK) != 0};
+        step_of_run(cursor, &run, &step);
+        code = checkpoint_step_locked(cursor, &step, again, error);
+    }
+    if (code != WALRUS_OK || *again) {
         entries_reset(entries);
         return code;
     }
-    cursor->ahead_next += after.sequence - cursor->position.sequence;
-    cursor->position = after;
-    cursor->moved = cursor->persisted_sequence != after.sequence;
+    if (run.again)
+        outstanding_remove(&cursor->outstanding, run.first, run.after.sequence);
+    else
+        cursor_advance_locked(cursor, &run.after);
     return WALRUS_OK;
 }
 
-enum walrus_code cursor_read(struct walrus_cursor *cursor, const struct walrus_read_limits *limits, unsigned flags,
+enum walrus_code cursor_read(struct walrus_cursor *handle, const struct walrus_read_limits *limits, unsigned flags,
                              struct walrus_entries *entries, struct walrus_error *error)
 {
-    if (flags & WALRUS_NONBLOCK) {
-        if (pthread_mutex_trylock(&cursor->lock) != 0)
-            return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "another reader of '%s' is at it", cursor->topic->name);
-    } else {
-        pthread_mutex_lock(&cursor->lock);
-    }
-    enum walrus_code code = read_locked(cursor, limits, flags, entries, error);
-    pthread_mutex_unlock(&cursor->lock);
+    struct walrus_read_limits bounded = *limits;
+    struct walrus_consistency consistency = cursor_consistency(handle);
+    bound(&bounded, &consistency, (flags & WALRUS_PEEK) != 0);
+    enum walrus_code code = cursor_lock(handle, flags, error);
+    if (code != WALRUS_OK)
+        return code;
+    bool again;
+    do
+        code = read_locked(handle, &bounded, &consistency, flags, entries, &again, error);
+    while (again);
+    pthread_mutex_unlock(&handle->shared->lock);
     return code;
 }
 
-enum walrus_code cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries, struct walrus_error *error)
+/* ---- moving ---- */
+
+static enum walrus_code skip_locked(struct group_cursor *cursor, uint64_t *skipped_entries, struct walrus_error *error)
 {
-    pthread_mutex_lock(&cursor->lock);
+    group_cursor_settle_locked(cursor);
+    const struct outstanding_range *range = outstanding_first_available(&cursor->outstanding);
     struct walrus_position after = cursor->position;
+    if (range)
+        after = (struct walrus_position){.sequence = range->first};
+    uint64_t first = after.sequence;
     enum walrus_code code = topic_skip_damage(cursor->topic, &after, skipped_entries, error);
-    if (code == WALRUS_OK && after.sequence != cursor->position.sequence)
-        code = persist_locked(cursor, after.sequence, after.offset, error);
+    if (code != WALRUS_OK || after.sequence == first)
+        return code;
+    if (range) {
+        /* Only of what waits to be handed out again; the rest is somebody's, or was handed out before. */
+        uint64_t end = outstanding_available_end(&cursor->outstanding, first, after.sequence);
+        *skipped_entries = end - first;
+        if (!outstanding_cut(&cursor->outstanding, first, end))
+            return error_set(error, WALRUS_E_NO_MEMORY, 0, "skip in '%s': out of memory", cursor->topic->name);
+        struct cursor_place low = group_cursor_low_without_locked(cursor, first, end);
+        if (low.sequence != atomic_load(&cursor->durable_sequence))
+            code = checkpoint_locked(cursor, low, error);
+        if (code == WALRUS_OK)
+            outstanding_remove(&cursor->outstanding, first, end);
+        return code;
+    }
+    if (!cursor->outstanding.root)
+        code = checkpoint_locked(cursor, (struct cursor_place){after.sequence, after.offset}, error);
     if (code == WALRUS_OK) {
         cursor->position = after;
-        cursor->moved = false;
-        cursor->ahead_next = cursor->ahead.count = 0;
+        drop_ahead(cursor);
     }
-    pthread_mutex_unlock(&cursor->lock);
     return code;
 }
 
-enum walrus_code cursor_get(struct walrus_cursor *cursor, uint64_t *sequence, struct walrus_error *error)
+enum walrus_code cursor_skip_damage(struct walrus_cursor *handle, uint64_t *skipped_entries, struct walrus_error *error)
 {
-    (void)error;
-    pthread_mutex_lock(&cursor->lock);
-    settle_locked(cursor);
-    *sequence = cursor->position.sequence;
-    pthread_mutex_unlock(&cursor->lock);
+    enum walrus_code code = cursor_lock(handle, 0, error);
+    if (code != WALRUS_OK)
+        return code;
+    checkpoint_await_locked(handle->shared);
+    code = skip_locked(handle->shared, skipped_entries, error);
+    pthread_mutex_unlock(&handle->shared->lock);
+    return code;
+}
+
+enum walrus_code cursor_get(struct walrus_cursor *handle, uint64_t *sequence, struct walrus_error *error)
+{
+    enum walrus_code code = cursor_lock(handle, 0, error);
+    if (code != WALRUS_OK)
+        return code;
+    group_cursor_settle_locked(handle->shared);
+    *sequence = handle->shared->position.sequence;
+    pthread_mutex_unlock(&handle->shared->lock);
     return WALRUS_OK;
 }
 
-enum walrus_code cursor_set(struct walrus_cursor *cursor, uint64_t sequence, struct walrus_error *error)
+enum walrus_code cursor_set(struct walrus_cursor *handle, uint64_t sequence, struct walrus_error *error)
 {
+    struct group_cursor *cursor = handle->shared;
     struct walrus_position to;
     enum walrus_code code = topic_seek_sequence(cursor->topic, sequence, &to, error);
+    if (code == WALRUS_OK)
+        code = cursor_lock(handle, 0, error);
     if (code != WALRUS_OK)
         return code;
-    pthread_mutex_lock(&cursor->lock);
-    code = persist_locked(cursor, to.sequence, to.offset, error);
+    checkpoint_await_locked(cursor);
+    group_cursor_settle_locked(cursor);
+    code = checkpoint_locked(cursor, (struct cursor_place){to.sequence, to.offset}, error);
     if (code == WALRUS_OK) {
+        outstanding_clear(&cursor->outstanding);
+        cursor_worker_note_lease(&cursor->topic->log->cursor_worker, cursor, NO_LEASE);
         cursor->position = to;
-        cursor->moved = false;
-        cursor->ahead_next = cursor->ahead.count = 0;
+        drop_ahead(cursor);
     }
     pthread_mutex_unlock(&cursor->lock);
+    if (code == WALRUS_OK)
+        topic_wake(cursor->topic);
+    return code;
+}
+
+enum walrus_code cursor_close(struct walrus_cursor *handle, struct walrus_error *error)
+{
+    struct group_cursor *cursor = handle->shared;
+    struct walrus_topic *topic = cursor->topic;
+    pthread_mutex_lock(&cursor->lock);
+    bool given_back = outstanding_release(&cursor->outstanding, &handle->holder);
+    if (given_back)
+        cursor_worker_note_lease(&topic->log->cursor_worker, cursor, outstanding_next_lease_end(&cursor->outstanding));
+    checkpoint_await_locked(cursor);
+    enum walrus_code code = checkpoint_low_locked(cursor, error);
+    pthread_mutex_unlock(&cursor->lock);
+    if (given_back)
+        topic_wake(topic);
+    group_cursor_close(handle);
     return code;
 }

@@ -47,12 +47,11 @@ void cursor_file_init(struct cursor_file *file, struct io *io, uint64_t log_id, 
 void cursor_file_fini(struct cursor_file *file);
 
 /*
- * Reads the file, if there is one. `keep` is asked for each slot with a valid copy (`torn`: the other copy was written
- * and is not valid) and tells whether somebody uses it; the others become free. *damages counts slots in which no copy
- * is valid though something was written.
+ * Reads the file, if there is one. `keep` is asked for each slot with a valid copy and tells whether somebody uses it;
+ * the others become free. *damages counts slots in which no copy is valid though something was written.
  */
 enum walrus_code cursor_file_load(struct cursor_file *file,
-                                  enum walrus_code (*keep)(uint64_t slot, bool torn, const struct cursor_record *record,
+                                  enum walrus_code (*keep)(uint64_t slot, const struct cursor_record *record,
                                                            void *context, bool *used, struct walrus_error *error),
                                   void *context, uint64_t *damages, struct walrus_error *error);
 
@@ -61,11 +60,12 @@ enum walrus_code cursor_file_take_slot(struct cursor_file *file, uint64_t *slot,
                                        struct walrus_error *error);
 void cursor_file_free_slot(struct cursor_file *file, uint64_t slot, uint64_t generation);
 
-/* Writes a record into its slot and makes it durable. record->generation must be one more than the slot's last. */
+/* Writes a record into its slot and makes it durable. record->generation is larger than any in the slot, and even if
+ * that of the durable copy is odd, odd if it is even. */
 enum walrus_code cursor_file_write(struct cursor_file *file, uint64_t slot, const struct cursor_record *record,
                                    struct walrus_error *error);
 
-/* The same in two steps: in the kernel on return, and *ticket is what to wait for to have it durable. */
+/* The two halves of it: the write, which gives the ticket to wait for, and the sync. */
 enum walrus_code cursor_file_put(struct cursor_file *file, uint64_t slot, const struct cursor_record *record,
                                  uint64_t *ticket, struct walrus_error *error);
 enum walrus_code cursor_file_wait(struct cursor_file *file, uint64_t ticket, struct walrus_error *error);

@@ -49,9 +49,41 @@ static const char *record_kind_name(enum catalog_record_type type)
         [CATALOG_NAMESPACE_CREATED] = "namespace created",  [CATALOG_NAMESPACE_REMOVED] = "namespace removed",
         [CATALOG_CHANGED] = "attributes changed",           [CATALOG_SEGMENT_CREATED] = "segment file made",
         [CATALOG_SEGMENT_REMOVED] = "segment file removed", [CATALOG_CURSORS_CREATED] = "cursor file made",
-        [CATALOG_TOPIC_TRIMMED] = "topic trimmed",
+        [CATALOG_GROUP_CREATED] = "group created",          [CATALOG_GROUP_DELETED] = "group deleted",
+        [CATALOG_GROUP_CHANGED] = "group changed",
     };
     return (size_t)type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : NULL;
+}
+
+static bool is_of_group(const struct catalog_record *record)
+{
+    return record->type >= CATALOG_GROUP_CREATED && record->type <= CATALOG_GROUP_CHANGED;
+}
+
+static void show_record(struct inspection *inspection, const struct catalog_record *record, uint64_t at, uint64_t bytes)
+{
+    struct walrus_item item = {.kind = WALRUS_ITEM_CATALOG,
+                               .file = CATALOG_NAME,
+                               .file_offset = at,
+                               .file_bytes = bytes,
+                               .segment = WALRUS_NOWHERE,
+                               .time_ns = record->time_ns,
+                               .sequence = record->number};
+    const char *kind = record_kind_name(record->type);
+    item.verdict = kind ? WALRUS_VERDICT_OK : WALRUS_VERDICT_UNKNOWN;
+    if (is_of_group(record)) {
+        /* Before the record is taken: a deleted group still has its name. */
+        struct group *group = group_table_find_id(&inspection->log->groups, record->node_id);
+        const char *name = record->name[0] ? record->name : group ? group->name : "?";
+        inspection_note(&item, "%s: %.*s, number %" PRIu64, kind, 120, name, record->node_id);
+        if (group)
+            group_release(group);
+    } else {
+        item.topic_id = record->node_id;
+        item.topic_name = record->name[0] ? record->name : NULL;
+        inspection_note(&item, "%s", kind ? kind : "record of an unknown type");
+    }
+    inspection_show(inspection, &item);
 }
 
 static void show_catalog_gap(struct inspection *inspection, uint64_t from, uint64_t to, bool more_follows)
@@ -101,19 +133,7 @@ enum walrus_code inspect_catalog(struct inspection *inspection, struct walrus_er
         if (gap)
             show_catalog_gap(inspection, gap, at, true);
         gap = 0;
-        struct walrus_item item = {.kind = WALRUS_ITEM_CATALOG,
-                                   .file = CATALOG_NAME,
-                                   .file_offset = at,
-                                   .file_bytes = taken,
-                                   .segment = WALRUS_NOWHERE,
-                                   .topic_id = record.node_id,
-                                   .topic_name = record.name[0] ? record.name : NULL,
-                                   .time_ns = record.time_ns,
-                                   .sequence = record.number};
-        const char *kind = record_kind_name(record.type);
-        item.verdict = kind ? WALRUS_VERDICT_OK : WALRUS_VERDICT_UNKNOWN;
-        inspection_note(&item, "%s", kind ? kind : "record of an unknown type");
-        inspection_show(inspection, &item);
+        show_record(inspection, &record, at, taken);
         code = recovery_take_record(&record, &inspection->recovery, error);
         at += taken;
     }
@@ -125,12 +145,25 @@ enum walrus_code inspect_catalog(struct inspection *inspection, struct walrus_er
 
 /* ---- cursors ---- */
 
-static const char *topic_name_of(struct inspection *inspection, uint64_t id, bool *deleted)
+static const char *topic_name_of(struct inspection *inspection, uint64_t id)
 {
     struct found_node *node;
     HASH_FIND(hh, inspection->recovery.nodes, &id, sizeof(id), node);
-    *deleted = !node || node->deleted;
     return node && node->record.name[0] ? node->record.name : NULL;
+}
+
+static void note_cursor(struct inspection *inspection, struct walrus_item *item, const struct cursor_record *record,
+                        bool broken)
+{
+    struct group *group = group_table_find_id(&inspection->log->groups, record->group_id);
+    const char *state = broken ? "; the other copy is not valid" : "";
+    item->verdict = broken ? WALRUS_VERDICT_TORN : WALRUS_VERDICT_OK;
+    if (group)
+        inspection_note(item, "group %.*s, generation %" PRIu64 "%s", 120, group->name, record->generation, state);
+    else
+        inspection_note(item, "first retained entry, generation %" PRIu64 "%s", record->generation, state);
+    if (group)
+        group_release(group);
 }
 
 enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_error *error)
@@ -147,7 +180,7 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
         uint64_t place = cursor_slot_place(slot);
         struct cursor_record best = {0};
         int valid = 0;
-        bool deleted, broken = false;
+        bool broken = false, used = false;
         for (unsigned copy = 0; copy < 2; copy++) {
             struct cursor_record record;
             const uint8_t *at = bytes + place + copy * CURSOR_COPY_BYTES;
@@ -160,8 +193,9 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
         }
         if (valid == 0 && !broken)
             continue;
-        const char *name = topic_name_of(inspection, best.topic_id, &deleted);
-        if (valid > 0 && deleted)
+        if (valid > 0)
+            code = recovery_keep_cursor(&inspection->recovery, slot, &best, &used, error);
+        if (valid > 0 && !used)
             continue; /* free */
         struct walrus_item item = {.kind = WALRUS_ITEM_CURSOR,
                                    .file = CURSOR_FILE_NAME,
@@ -169,29 +203,16 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
                                    .file_bytes = CURSOR_SLOT_BYTES,
                                    .segment = WALRUS_NOWHERE,
                                    .topic_id = best.topic_id,
-                                   .topic_name = name,
+                                   .topic_name = topic_name_of(inspection, best.topic_id),
                                    .sequence = best.sequence,
                                    .offset = best.offset,
                                    .time_ns = best.time_ns};
         if (valid == 0) {
             item.verdict = WALRUS_VERDICT_DAMAGED;
             inspection_note(&item, "neither copy of the cursor is valid");
-        } else if (broken) {
-            item.verdict = WALRUS_VERDICT_TORN;
-            inspection_note(&item, "one copy is not valid; generation %" PRIu64 " counts", best.generation);
         } else {
-            inspection_note(&item, "group %s, generation %" PRIu64, best.group_id == 0 ? "default" : "?",
-                            best.generation);
+            note_cursor(inspection, &item, &best, broken);
         }
-        if (valid > 0 && best.group_id == CURSOR_GROUP_RETAINED) {
-            item.kind = WALRUS_ITEM_HEAD;
-            if (!broken)
-                inspection_note(&item, "first retained entry, generation %" PRIu64, best.generation);
-        }
-        bool used;
-        if (valid > 0)
-            code =
-                recovery_keep_cursor(&inspection->recovery, &(struct found_cursor){slot, broken, best}, &used, error);
         inspection_show(inspection, &item);
     }
     free(bytes);

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "format/record_header.h"
-#include "store/cursor.h"
+#include "store/group_cursor.h"
 #include "store/recovery.h"
 #include "store/sync.h"
 
@@ -158,6 +158,8 @@ static void free_log(struct walrus_log *log)
 static void release_parts(struct walrus_log *log)
 {
     topic_table_fini(&log->names);
+    group_table_fini(&log->groups);
+    cursor_worker_fini(&log->cursor_worker);
     segment_set_fini(&log->segments);
     janitor_fini(&log->janitor);
     if (log->catalog.file)
@@ -188,10 +190,16 @@ enum walrus_code log_open_on(struct io *io, const struct walrus_options *options
     enum walrus_code code = ready_directory(io, options->create, error);
     if (code == WALRUS_OK)
         code = topic_table_init(&made->names, error);
+    if (code == WALRUS_OK) {
+        code = group_table_init(&made->groups, error);
+        if (code != WALRUS_OK)
+            topic_table_fini(&made->names);
+    }
     if (code != WALRUS_OK) {
         free_log(made);
         return code;
     }
+    cursor_worker_init(&made->cursor_worker);
     segment_set_init(&made->segments, io, options->segment_bytes, &made->syncs, &made->sync_failures);
     janitor_init(&made->janitor, made);
     code = recovery_run(made, error);
@@ -249,15 +257,16 @@ static enum walrus_code mark_durable(struct walrus_topic *topic, void *context, 
     return WALRUS_OK;
 }
 
-static enum walrus_code persist_cursor(struct walrus_topic *topic, void *context, struct walrus_error *error)
+static enum walrus_code persist_cursors(struct walrus_topic *topic, void *context, struct walrus_error *error)
 {
     (void)context;
-    return topic->cursor ? cursor_persist(topic->cursor, error) : WALRUS_OK;
+    return cursors_persist(topic, error);
 }
 
 enum walrus_code log_close(struct walrus_log *log, struct walrus_error *error)
 {
     bool marked = false;
+    cursor_worker_stop(&log->cursor_worker);
     flusher_stop(&log->flusher);
     janitor_stop(&log->janitor);
     enum walrus_code code = log_sync(log, error);
@@ -266,7 +275,8 @@ enum walrus_code log_close(struct walrus_log *log, struct walrus_error *error)
     if (code == WALRUS_OK && marked)
         code = log_sync(log, error);
     struct walrus_error second;
-    enum walrus_code cursors = topic_table_each(&log->names, persist_cursor, NULL, code == WALRUS_OK ? error : &second);
+    enum walrus_code cursors =
+        topic_table_each(&log->names, persist_cursors, NULL, code == WALRUS_OK ? error : &second);
     code = code == WALRUS_OK ? cursors : code;
     release_parts(log);
     free_log(log);

@@ -13,8 +13,10 @@
 #include "io/io.h"
 #include "store/catalog.h"
 #include "store/cursor_file.h"
+#include "store/cursor_worker.h"
 #include "store/flusher.h"
 #include "store/janitor.h"
+#include "store/group_table.h"
 #include "store/segment_set.h"
 #include "store/topic_table.h"
 
@@ -37,6 +39,8 @@ struct walrus_log {
     struct segment_set segments;
     struct cursor_file cursors;
     struct topic_table names;
+    struct group_table groups;
+    struct cursor_worker cursor_worker;
     struct flusher flusher;
     struct janitor janitor;
     struct recovery_findings findings;

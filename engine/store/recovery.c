@@ -69,6 +69,19 @@ void recovery_found_segment(struct recovery *recovery, uint64_t id)
     recovery->missing_segment_count = kept;
 }
 
+static enum walrus_code take_group(struct recovery *recovery, const struct catalog_record *record,
+                                   struct walrus_error *error)
+{
+    bool odd;
+    recovery->highest_id = max_u64(recovery->highest_id, record->node_id);
+    enum walrus_code code =
+        group_table_take_record(&recovery->log->groups, record, &recovery->dead_records, &odd, error);
+    if (code == WALRUS_OK && odd)
+        recovery_note(recovery, &recovery->log->findings.damages,
+                      "catalogue: record %" PRIu64 " makes a group that cannot be, or should be gone", record->number);
+    return code;
+}
+
 enum walrus_code recovery_take_record(const struct catalog_record *record, void *context, struct walrus_error *error)
 {
     struct recovery *recovery = context;
@@ -83,6 +96,10 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
     case CATALOG_CURSORS_CREATED:
         recovery->cursors_on_record = true;
         return WALRUS_OK;
+    case CATALOG_GROUP_CREATED:
+    case CATALOG_GROUP_DELETED:
+    case CATALOG_GROUP_CHANGED:
+        return take_group(recovery, record, error);
     default:
         break;
     }
@@ -127,9 +144,6 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
         node->record.retention_mode = record->retention_mode;
         node->record.retention_limit = record->retention_limit;
         recovery->dead_records++;
-        break;
-    case CATALOG_TOPIC_TRIMMED:
-        node->trimmed = true;
         break;
     default:
         break;
@@ -233,7 +247,10 @@ static enum walrus_code make_topics(struct recovery *recovery, struct walrus_err
 static enum walrus_code emit_names(struct catalog *into, void *context, struct walrus_error *error)
 {
     struct recovery *recovery = context;
-    enum walrus_code code = topic_table_emit(&recovery->log->names, into, error);
+    uint64_t highest_id = ROOT_NODE_ID;
+    enum walrus_code code = group_table_emit(&recovery->log->groups, into, &highest_id, error);
+    if (code == WALRUS_OK)
+        code = topic_table_emit(&recovery->log->names, into, highest_id, error);
     return code == WALRUS_OK ? log_emit_files(recovery->log, into, error) : code;
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "store/cursor.h"
+#include "store/group_cursor.h"
 #include "store/recovery.h"
 
 static bool add(struct found_node *node, const struct found_cursor *cursor)
@@ -22,21 +22,36 @@ static bool add(struct found_node *node, const struct found_cursor *cursor)
         node->cursors = grown;
         node->cursor_capacity = capacity;
     }
-    node->cursors[node->cursor_count++] = *cursor;
+    struct found_cursor *added = &node->cursors[node->cursor_count++];
+    *added = *cursor;
+    /* Two slots for one group: the deletion of one of them was lost to damage. The later one counts. */
+    for (struct found_cursor *other = node->cursors; other < added; other++) {
+        if (other->obsolete || other->record.group_id != added->record.group_id)
+            continue;
+        bool later = added->record.time_ns >= other->record.time_ns;
+        other->obsolete = later;
+        added->obsolete = !later;
+    }
     return true;
 }
 
-enum walrus_code recovery_keep_cursor(struct recovery *recovery, const struct found_cursor *cursor, bool *used,
-                                      struct walrus_error *error)
+enum walrus_code recovery_keep_cursor(struct recovery *recovery, uint64_t slot, const struct cursor_record *record,
+                                      bool *used, struct walrus_error *error)
 {
     struct found_node *node;
-    const struct cursor_record *record = &cursor->record;
     *used = false;
     recovery->highest_id = max_u64(recovery->highest_id, record->topic_id);
+    if (record->group_id != CURSOR_GROUP_RETAINED) {
+        recovery->highest_id = max_u64(recovery->highest_id, record->group_id);
+        struct group *group = group_table_find_id(&recovery->log->groups, record->group_id);
+        if (!group)
+            return WALRUS_OK; /* it was deleted */
+        group_release(group);
+    }
     HASH_FIND(hh, recovery->nodes, &record->topic_id, sizeof(record->topic_id), node);
     if (!node || !node->is_topic || node->deleted)
         return WALRUS_OK;
-    if (!add(node, cursor))
+    if (!add(node, &(struct found_cursor){.slot = slot, .record = *record}))
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "recovery: out of memory");
     *used = true;
     return WALRUS_OK;
@@ -45,7 +60,7 @@ enum walrus_code recovery_keep_cursor(struct recovery *recovery, const struct fo
 const struct found_cursor *recovery_cursor_of(const struct found_node *node, uint64_t group_id)
 {
     for (size_t i = 0; i < node->cursor_count; i++)
-        if (node->cursors[i].record.group_id == group_id)
+        if (node->cursors[i].record.group_id == group_id && !node->cursors[i].obsolete)
             return &node->cursors[i];
     return NULL;
 }
@@ -54,15 +69,15 @@ const struct found_cursor *recovery_farthest_cursor(const struct found_node *nod
 {
     const struct found_cursor *farthest = NULL;
     for (size_t i = 0; i < node->cursor_count; i++)
-        if (!farthest || node->cursors[i].record.sequence > farthest->record.sequence)
+        if (!node->cursors[i].obsolete && (!farthest || node->cursors[i].record.sequence > farthest->record.sequence))
             farthest = &node->cursors[i];
     return farthest;
 }
 
-static enum walrus_code keep(uint64_t slot, bool torn, const struct cursor_record *record, void *context, bool *used,
+static enum walrus_code keep(uint64_t slot, const struct cursor_record *record, void *context, bool *used,
                              struct walrus_error *error)
 {
-    return recovery_keep_cursor(context, &(struct found_cursor){slot, torn, *record}, used, error);
+    return recovery_keep_cursor(context, slot, record, used, error);
 }
 
 enum walrus_code recovery_load_cursors(struct recovery *recovery, struct walrus_error *error)
@@ -73,8 +88,7 @@ enum walrus_code recovery_load_cursors(struct recovery *recovery, struct walrus_
     if (code != WALRUS_OK)
         return code;
     if (recovery->cursors_on_record && !log->cursors.file)
-        recovery_note(recovery, &log->findings.damages,
-                      "the cursor file is missing: consuming begins anew, and what was trimmed may be there again");
+        recovery_note(recovery, &log->findings.damages, "the cursor file is missing: consuming begins anew");
     if (damages > 0)
         recovery_note(recovery, &log->findings.damages, "%" PRIu64 " damaged cursors", damages);
     return WALRUS_OK;
@@ -90,8 +104,7 @@ static void check_end(struct recovery *recovery, struct found_node *node)
     const struct cursor_record *record = &farthest->record;
     topic->damages++;
     recovery_note(recovery, &recovery->log->findings.damages,
-                  "'%s': its %s stands at %" PRIu64 ", behind its end at %" PRIu64, topic->name,
-                  record->group_id == CURSOR_GROUP_RETAINED ? "first retained entry" : "cursor", record->sequence,
+                  "'%s': its cursor stands at %" PRIu64 ", behind its end at %" PRIu64, topic->name, record->sequence,
                   topic->next_sequence);
     /* Sequences are never used twice: what is appended goes on where the lost entries ended. */
     topic->next_sequence = topic->visible_sequence = topic->recovered_sequence = record->sequence;
@@ -103,12 +116,16 @@ static void check_end(struct recovery *recovery, struct found_node *node)
 enum walrus_code recovery_restore_cursors(struct recovery *recovery, struct found_node *node,
                                           struct walrus_error *error)
 {
+    struct walrus_log *log = recovery->log;
+    enum walrus_code code = WALRUS_OK;
     check_end(recovery, node);
-    struct head *head = &node->topic->head;
-    const struct found_cursor *found = recovery_cursor_of(node, CURSOR_GROUP_RETAINED);
-    head->on_record = node->trimmed;
-    if (found)
-        *head = (struct head){node->trimmed, true, found->slot, found->record.generation};
-    found = recovery_cursor_of(node, 0);
-    return found ? cursor_restore(node->topic, found->slot, &found->record, error) : WALRUS_OK;
+    for (size_t i = 0; code == WALRUS_OK && i < node->cursor_count; i++) {
+        const struct found_cursor *found = &node->cursors[i];
+        struct group *group = found->obsolete ? NULL : group_table_find_id(&log->groups, found->record.group_id);
+        if (group)
+            code = group_cursor_restore(node->topic, group, found->slot, &found->record, error);
+        else if (found->obsolete)
+            cursor_file_free_slot(&log->cursors, found->slot, found->record.generation);
+    }
+    return code;
 }

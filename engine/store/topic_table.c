@@ -208,10 +208,6 @@ static enum walrus_code emit_below(const struct table_node *parent, struct catal
         table_record(node, node->topic ? CATALOG_TOPIC_CREATED : CATALOG_NAMESPACE_CREATED, &record);
         *highest_id = node->id > *highest_id ? node->id : *highest_id;
         code = catalog_append(into, &record, &ticket, error);
-        if (code == WALRUS_OK && node->topic && (node->topic->head.on_record || node->topic->head.has_slot)) {
-            record = (struct catalog_record){.type = CATALOG_TOPIC_TRIMMED, .node_id = node->id};
-            code = catalog_append(into, &record, &ticket, error);
-        }
         if (code == WALRUS_OK && !node->topic)
             code = emit_below(node, into, highest_id, error);
         if (code != WALRUS_OK)
@@ -220,14 +216,14 @@ static enum walrus_code emit_below(const struct table_node *parent, struct catal
     return code;
 }
 
-enum walrus_code topic_table_emit(struct topic_table *table, struct catalog *into, struct walrus_error *error)
+enum walrus_code topic_table_emit(struct topic_table *table, struct catalog *into, uint64_t highest_id,
+                                  struct walrus_error *error)
 {
     const struct table_node *root = table_find(table, "", 0);
     struct catalog_record record;
     uint64_t ticket;
     table_record(root, CATALOG_CHANGED, &record);
     enum walrus_code code = catalog_append(into, &record, &ticket, error);
-    uint64_t highest_id = ROOT_NODE_ID;
     if (code == WALRUS_OK)
         code = emit_below(root, into, &highest_id, error);
     if (code == WALRUS_OK && highest_id + 1 < table->next_id) {

@@ -41,8 +41,9 @@ enum walrus_code topic_table_insert_namespace(struct topic_table *table, const c
                                               const struct walrus_attributes *attributes, uint64_t created_ns,
                                               bool *added, struct walrus_error *error);
 void topic_table_set_root(struct topic_table *table, const struct walrus_attributes *attributes);
-/* Writes a record for every node, parents first. */
-enum walrus_code topic_table_emit(struct topic_table *table, struct catalog *into, struct walrus_error *error);
+/* Writes a record for every node, parents first. highest_id: that was written so far, of things that are no nodes. */
+enum walrus_code topic_table_emit(struct topic_table *table, struct catalog *into, uint64_t highest_id,
+                                  struct walrus_error *error);
 
 /* The calls of walrus.h, arguments checked. */
 enum walrus_code names_open_topic(struct walrus_log *log, const char *name, unsigned flags,

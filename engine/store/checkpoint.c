@@ -1,0 +1,264 @@
+#include "store/checkpoint.h"
+
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "store/cursor_worker.h"
+#include "store/log.h"
+#include "store/retention.h"
+#include "store/sabotage.h"
+#include "store/sync.h"
+
+/* With a shorter interval a checkpoint ahead of time would come with nearly every call. */
+#define AHEAD_INTERVAL_MIN 64u
+#define JOBS_MAX 64u
+
+static struct walrus_log *log_of(const struct group_cursor *cursor)
+{
+    return cursor->topic->log;
+}
+
+/* ---- one record ---- */
+
+/* Larger than any before, and of the copy that is not the durable one. */
+static uint64_t next_generation(const struct group_cursor *cursor)
+{
+    uint64_t next = cursor->highest_generation + 1;
+    return next % 2 == cursor->generation % 2 ? next + 1 : next;
+}
+
+static struct cursor_record next_record(struct group_cursor *cursor, struct cursor_place place)
+{
+    cursor->highest_generation = next_generation(cursor);
+    return (struct cursor_record){
+        .topic_id = cursor->topic->id,
+        .group_id = cursor->group->id,
+        .generation = cursor->highest_generation,
+        .sequence = place.sequence,
+        .offset = place.offset,
+        .time_ns = clock_realtime_ns(),
+    };
+}
+
+/* The cursor must not be durable before what it has passed. */
+static enum walrus_code ready_data(struct group_cursor *cursor, uint64_t sequence, struct walrus_error *error)
+{
+    struct walrus_topic *topic = cursor->topic;
+    if (atomic_load(&topic->durable_sequence) >= sequence || SABOTAGED(cursor_before_data))
+        return WALRUS_OK;
+    return topic_make_durable(topic, sequence, NULL, 0, error);
+}
+
+static enum walrus_code ready_slot(struct group_cursor *cursor, struct walrus_error *error)
+{
+    if (cursor->has_slot)
+        return WALRUS_OK;
+    enum walrus_code code = cursor_file_take_slot(&log_of(cursor)->cursors, &cursor->slot, &cursor->generation, error);
+    cursor->has_slot = code == WALRUS_OK;
+    cursor->highest_generation = cursor->generation;
+    return code;
+}
+
+static void took_effect_locked(struct group_cursor *cursor, const struct cursor_record *record)
+{
+    cursor->generation = record->generation;
+    cursor->durable_offset = record->offset;
+    cursor->checkpointed_ns = record->time_ns;
+    atomic_store(&cursor->durable_sequence, record->sequence);
+    atomic_fetch_add(&log_of(cursor)->checkpoints, 1);
+    /* Retention has something to do only when a whole block lies behind. */
+    struct block *block;
+    uint64_t block_end;
+    if (!topic_find_block(cursor->topic, record->sequence, &block, &block_end))
+        return;
+    bool passed = block->first_sequence > cursor->durable_block;
+    cursor->durable_block = block->first_sequence;
+    topic_block_release(cursor->topic, block);
+    if (passed)
+        retention_note_progress(cursor->topic);
+}
+
+/* What a failed write left must not move the cursor at the next open. */
+static void put_back_locked(struct group_cursor *cursor, bool existed, uint64_t sequence)
+{
+    struct cursor_record record = next_record(cursor, (struct cursor_place){.sequence = sequence});
+    if (!existed)
+        record.topic_id = 0;
+    cursor_file_put_back(&log_of(cursor)->cursors, cursor->slot, &record);
+}
+
+/*
+ * From now on the cursor holds back what it is about to hold back durably: retention must not free it meanwhile. A new
+ * cursor does so from where it stands, one that is moved back from where it is moved to.
+ */
+static enum walrus_code claim_locked(struct group_cursor *cursor, uint64_t sequence, struct walrus_error *error)
+{
+    struct walrus_topic *topic = cursor->topic;
+    enum walrus_code code = WALRUS_OK;
+    pthread_mutex_lock(&topic->lock);
+    if (!atomic_load(&cursor->exists)) {
+        atomic_store(&cursor->durable_sequence, min_u64(cursor->position.sequence, sequence));
+        atomic_store(&cursor->exists, true);
+    } else if (sequence < atomic_load(&cursor->durable_sequence)) {
+        if (sequence < topic->first_sequence)
+            code = error_set(error, WALRUS_E_RANGE, 0, "entry %" PRIu64 " is not retained any more", sequence);
+        else
+            atomic_store(&cursor->durable_sequence, sequence);
+    }
+    pthread_mutex_unlock(&topic->lock);
+    return code;
+}
+
+enum walrus_code checkpoint_locked(struct group_cursor *cursor, struct cursor_place place, struct walrus_error *error)
+{
+    struct walrus_log *log = log_of(cursor);
+    bool existed = atomic_load(&cursor->exists);
+    uint64_t durable_before = atomic_load(&cursor->durable_sequence);
+    enum walrus_code code = claim_locked(cursor, place.sequence, error);
+    if (code == WALRUS_OK)
+        code = ready_data(cursor, place.sequence, error);
+    if (code == WALRUS_OK)
+        code = ready_slot(cursor, error);
+    if (code == WALRUS_OK) {
+        struct cursor_record record = next_record(cursor, place);
+        code = cursor_file_write(&log->cursors, cursor->slot, &record, error);
+        if (code == WALRUS_OK)
+            took_effect_locked(cursor, &record);
+        else
+            put_back_locked(cursor, existed, durable_before);
+    }
+    if (code == WALRUS_OK) {
+        cursor->wanted = false; /* it named an earlier place */
+        return WALRUS_OK;
+    }
+    atomic_store(&cursor->durable_sequence, durable_before);
+    atomic_store(&cursor->exists, existed);
+    return error_prefix(error, code, "checkpoint the cursor of '%s' at %" PRIu64, cursor->topic->name, place.sequence);
+}
+
+enum walrus_code checkpoint_low_locked(struct group_cursor *cursor, struct walrus_error *error)
+{
+    struct cursor_place low = group_cursor_low_locked(cursor);
+    if (!atomic_load(&cursor->exists) || low.sequence == atomic_load(&cursor->durable_sequence) ||
+        atomic_load(&cursor->topic->deleted) || atomic_load(&cursor->group->deleted))
+        return WALRUS_OK;
+    return checkpoint_locked(cursor, low, error);
+}
+
+enum walrus_code checkpoint_erase_locked(struct group_cursor *cursor, struct walrus_error *error)
+{
+    struct cursor_file *file = &log_of(cursor)->cursors;
+    struct cursor_record record = next_record(cursor, (struct cursor_place){0});
+    record.topic_id = 0;
+    enum walrus_code code = cursor_file_write(file, cursor->slot, &record, error);
+    if (code != WALRUS_OK) {
+        put_back_locked(cursor, true, atomic_load(&cursor->durable_sequence));
+        return error_prefix(error, code, "delete the cursor of '%s'", cursor->topic->name);
+    }
+    atomic_store(&cursor->exists, false);
+    cursor->has_slot = false;
+    cursor->wanted = false;
+    cursor_file_free_slot(file, cursor->slot, record.generation);
+    return WALRUS_OK;
+}
+
+/* ---- when ---- */
+
+void checkpoint_await_locked(struct group_cursor *cursor)
+{
+    while (cursor->checkpointing)
+        pthread_cond_wait(&cursor->checkpoint_ended, &cursor->lock);
+}
+
+/* What is wanted next is noted also while an earlier place is being written. */
+static void want_locked(struct group_cursor *cursor, struct cursor_place place)
+{
+    cursor->wanted_place = place;
+    if (!cursor->wanted)
+        cursor->wanted = cursor_worker_ask_checkpoint(&log_of(cursor)->cursor_worker, cursor);
+}
+
+enum walrus_code checkpoint_step_locked(struct group_cursor *cursor, const struct checkpoint_step *step, bool *again,
+                                        struct walrus_error *error)
+{
+    bool exists = atomic_load_explicit(&cursor->exists, memory_order_relaxed);
+    uint64_t durable = atomic_load_explicit(&cursor->durable_sequence, memory_order_relaxed);
+    bool strict = step->consistency.mode == WALRUS_STRICTLY_AT_ONCE;
+    uint32_t interval = step->consistency.interval_entries;
+    const struct cursor_place *place = strict ? &step->after : &step->before;
+    *again = false;
+    bool must = !exists || (place->sequence != durable && (strict || step->after.sequence - durable > interval));
+    if (!must) {
+        if (!strict && interval >= AHEAD_INTERVAL_MIN && place->sequence - durable >= interval / 2 &&
+            !cursor->checkpointing)
+            want_locked(cursor, *place);
+        return WALRUS_OK;
+    }
+    if (step->nonblock)
+        return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "reading '%s' would wait for its checkpoint",
+                         cursor->topic->name);
+    if (cursor->checkpointing) {
+        checkpoint_await_locked(cursor);
+        *again = true;
+        return WALRUS_OK;
+    }
+    return checkpoint_locked(cursor, *place, error);
+}
+
+/* ---- by the worker ---- */
+
+struct job {
+    struct group_cursor *cursor;
+    struct cursor_record record;
+    uint64_t ticket;
+    enum walrus_code code;
+};
+
+static bool begin_job(struct job *job, struct group_cursor *cursor)
+{
+    pthread_mutex_lock(&cursor->lock);
+    /* Asked for and overtaken since: a call has waited for a later place, the cursor was set, deleted, or is gone. */
+    bool due = cursor->wanted && atomic_load(&cursor->exists) &&
+               cursor->wanted_place.sequence > atomic_load(&cursor->durable_sequence);
+    cursor->wanted = false;
+    if (due) {
+        cursor->checkpointing = true;
+        *job = (struct job){.cursor = cursor, .record = next_record(cursor, cursor->wanted_place)};
+    }
+    pthread_mutex_unlock(&cursor->lock);
+    return due;
+}
+
+static void end_job(struct job *job)
+{
+    struct group_cursor *cursor = job->cursor;
+    pthread_mutex_lock(&cursor->lock);
+    /* A failure is met by the call that comes to wait for this. All up to the place was handed out: no need to put
+     * anything back. */
+    if (job->code == WALRUS_OK)
+        took_effect_locked(cursor, &job->record);
+    cursor->checkpointing = false;
+    pthread_cond_broadcast(&cursor->checkpoint_ended);
+    pthread_mutex_unlock(&cursor->lock);
+}
+
+void checkpoint_many(struct group_cursor **cursors, size_t count)
+{
+    struct job jobs[JOBS_MAX];
+    size_t job_count = 0;
+    for (size_t i = 0; i < count && job_count < JOBS_MAX; i++)
+        job_count += begin_job(&jobs[job_count], cursors[i]);
+    for (size_t i = 0; i < job_count; i++) {
+        struct cursor_file *file = &log_of(jobs[i].cursor)->cursors;
+        jobs[i].code = ready_data(jobs[i].cursor, jobs[i].record.sequence, NULL);
+        if (jobs[i].code == WALRUS_OK)
+            jobs[i].code = cursor_file_put(file, jobs[i].cursor->slot, &jobs[i].record, &jobs[i].ticket, NULL);
+    }
+    for (size_t i = job_count; i-- > 0;) {
+        if (jobs[i].code == WALRUS_OK)
+            jobs[i].code = cursor_file_wait(&log_of(jobs[i].cursor)->cursors, jobs[i].ticket, NULL);
+        end_job(&jobs[i]);
+    }
+}
