@@ -37,7 +37,7 @@ enum walrus_code api_check_options(const struct walrus_options *options, struct 
         code = api_check_consistency(&options->consistency, error);
     if (code != WALRUS_OK)
         return code;
-    if (options->backend != WALRUS_BACKEND_FD)
+    if (options->backend > WALRUS_BACKEND_MMAP)
         return error_set(error, WALRUS_E_INVALID, 0, "unknown backend");
     if (options->batch_entries_max == 0)
         return error_set(error, WALRUS_E_INVALID, 0, "batch_entries_max is 0");
@@ -49,14 +49,12 @@ enum walrus_code api_check_options(const struct walrus_options *options, struct 
     return WALRUS_OK;
 }
 
-static enum walrus_code open_directory(const char *data_dir, const char *key, bool create, bool uring_wanted,
-                                       struct io **io, struct walrus_error *error)
+static enum walrus_code open_failed(int rc, bool create, struct walrus_error *error)
 {
-    int rc = io_fd_open(data_dir, key, create, uring_wanted, io);
     if (rc == -ENOENT)
         return error_set(error, WALRUS_E_NOT_FOUND, ENOENT, "%s",
                          create ? "the directory above it does not exist" : "no such directory");
-    return rc < 0 ? error_system(error, rc, "open directory") : WALRUS_OK;
+    return error_system(error, rc, "open directory");
 }
 
 enum walrus_code walrus_open(const struct walrus_options *options, struct walrus_log **log, struct walrus_error *error)
@@ -65,11 +63,13 @@ enum walrus_code walrus_open(const struct walrus_options *options, struct walrus
         return error_set(error, WALRUS_E_INVALID, 0, "no options or no place for the log given");
     struct io *io = NULL;
     enum walrus_code code = api_check_options(options, error);
-    if (code == WALRUS_OK)
-        code = open_directory(options->data_dir, options->instance_key, options->create, !options->io_uring_disabled,
-                              &io, error);
-    if (code == WALRUS_OK)
-        code = log_open_on(io, options, log, error);
+    if (code == WALRUS_OK) {
+        int rc = options->backend == WALRUS_BACKEND_MMAP
+                     ? io_mmap_open(options->data_dir, options->instance_key, options->create, &io)
+                     : io_fd_open(options->data_dir, options->instance_key, options->create,
+                                  !options->io_uring_disabled, &io);
+        code = rc < 0 ? open_failed(rc, options->create, error) : log_open_on(io, options, log, error);
+    }
     return error_prefix(error, code, "open log '%s%s%s'", options->data_dir ? options->data_dir : "",
                         options->instance_key ? "/" : "", options->instance_key ? options->instance_key : "");
 }
@@ -99,8 +99,10 @@ enum walrus_code walrus_inspect(const char *data_dir, const char *instance_key, 
     enum walrus_code code = check_place(data_dir, instance_key, error);
     if (code != WALRUS_OK)
         return code;
-    code = open_directory(data_dir, instance_key, false, false, &io, error);
-    if (code == WALRUS_OK) {
+    int rc = io_fd_open(data_dir, instance_key, false, false, &io);
+    if (rc < 0) {
+        code = open_failed(rc, false, error);
+    } else {
         code = inspect_on(io, flags, visit, context, summary, error);
         io->ops->destroy(io);
     }

@@ -151,8 +151,10 @@ enum walrus_code walrus_options_init(struct walrus_options *options, struct walr
     filled.quiet = is_set("WALRUS_QUIET");
     filled.io_uring_disabled = is_set("WALRUS_DISABLE_IO_URING");
     value = getenv("WALRUS_BACKEND");
-    if (value && value[0] && strcmp(value, "fd") != 0)
-        return error_set(error, WALRUS_E_INVALID, 0, "WALRUS_BACKEND: '%s' is not known (fd)", value);
+    if (value && strcmp(value, "mmap") == 0)
+        filled.backend = WALRUS_BACKEND_MMAP;
+    else if (value && value[0] && strcmp(value, "fd") != 0)
+        return error_set(error, WALRUS_E_INVALID, 0, "WALRUS_BACKEND: '%s' is not known (fd, mmap)", value);
     value = getenv("WALRUS_FSYNC");
     if (value && value[0]) {
         enum walrus_code code = walrus_sync_policy_parse(value, &filled.sync, error);

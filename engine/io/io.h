@@ -20,6 +20,7 @@ struct io_file;
 enum io_open_flags {
     IO_CREATE = 1 << 0, /* make the file; -EEXIST if it is there */
     IO_READ_ONLY = 1 << 1,
+    IO_MAPPABLE = 1 << 2, /* much is read and written at many places: a backend that maps files maps this one */
 };
 
 /* One write of a submission: as pwritev(file, iov, iov_count, offset). */
@@ -69,6 +70,9 @@ struct io {
                         the same operations in the same order each time */
     bool uring_active;
     char uring_reason[120]; /* why io_uring is not used, or not for all; or empty */
+    _Atomic int map_error;  /* errno of a file that was to be mapped and could not: it is read and written instead */
+    /* Small writes to new space are cheaper when it was filled with zeros before, by writes of this size; 0: not so. */
+    size_t zeros_ahead_bytes;
 };
 struct io_file {
     const struct io_ops *ops;
@@ -90,5 +94,8 @@ int io_full_submit(struct io *io, struct io_request *requests, size_t request_co
  * submissions when `uring_wanted` and the kernel allows it.
  */
 int io_fd_open(const char *directory, const char *key, bool create, bool uring_wanted, struct io **io);
+
+/* The same files, those opened with IO_MAPPABLE through mappings. Installs a handler for SIGBUS (io_sigbus.h). */
+int io_mmap_open(const char *directory, const char *key, bool create, struct io **io);
 
 #endif

@@ -61,9 +61,7 @@ static int refuse_unless_plain(int fd)
     return st.st_nlink == 1 ? 0 : -EMLINK;
 }
 
-static const struct io_ops fd_ops;
-
-static int fd_open(struct io *io, const char *name, unsigned flags, struct io_file **file)
+int io_fd_descriptor(struct io *io, const char *name, unsigned flags)
 {
     int open_flags = (flags & IO_READ_ONLY ? O_RDONLY : O_RDWR) | O_NONBLOCK; /* a planted FIFO must not hang us */
     if (flags & IO_CREATE)
@@ -72,12 +70,22 @@ static int fd_open(struct io *io, const char *name, unsigned flags, struct io_fi
     if (fd < 0)
         return fd;
     int rc = refuse_unless_plain(fd);
-    struct io_fd_file *opened = rc == 0 ? malloc(sizeof(*opened)) : NULL;
+    if (rc < 0)
+        close(fd);
+    return rc < 0 ? rc : fd;
+}
+
+static int fd_open(struct io *io, const char *name, unsigned flags, struct io_file **file)
+{
+    int fd = io_fd_descriptor(io, name, flags);
+    if (fd < 0)
+        return fd;
+    struct io_fd_file *opened = malloc(sizeof(*opened));
     if (!opened) {
         close(fd);
-        return rc < 0 ? rc : -ENOMEM;
+        return -ENOMEM;
     }
-    opened->file.ops = &fd_ops;
+    opened->file.ops = &io_fd_ops;
     opened->fd = fd;
     *file = &opened->file;
     return 0;
@@ -322,7 +330,7 @@ static void fd_destroy(struct io *io)
     free(self);
 }
 
-static const struct io_ops fd_ops = {
+const struct io_ops io_fd_ops = {
     .open = fd_open,
     .close = fd_close,
     .read = fd_read,
@@ -371,7 +379,7 @@ static int open_directory(int parent_fd, const char *name, bool create, int extr
     return rc < 0 ? rc : fd;
 }
 
-int io_fd_open(const char *directory, const char *key, bool create, bool uring_wanted, struct io **io)
+int io_fd_init(struct io_fd *self, const char *directory, const char *key, bool create)
 {
     int fd = open_directory(AT_FDCWD, directory, create, 0);
     if (fd >= 0 && key) {
@@ -381,14 +389,22 @@ int io_fd_open(const char *directory, const char *key, bool create, bool uring_w
     }
     if (fd < 0)
         return fd;
-    struct io_fd *self = calloc(1, sizeof(*self));
-    if (!self) {
-        close(fd);
-        return -ENOMEM;
-    }
-    self->io.ops = &fd_ops;
+    self->io.ops = &io_fd_ops;
     self->directory_fd = fd;
     self->lock_fd = -1;
+    return 0;
+}
+
+int io_fd_open(const char *directory, const char *key, bool create, bool uring_wanted, struct io **io)
+{
+    struct io_fd *self = calloc(1, sizeof(*self));
+    if (!self)
+        return -ENOMEM;
+    int rc = io_fd_init(self, directory, key, create);
+    if (rc < 0) {
+        free(self);
+        return rc;
+    }
     if (uring_wanted)
         self->rings = uring_pool_create(self->io.uring_reason, sizeof(self->io.uring_reason));
     else

@@ -1,4 +1,4 @@
-/* io_fd.h - what io_fd.c and io_uring.c share: the backend on real files. */
+/* io_fd.h - the backend on real files, for those that are built on it: io_uring.c, io_mmap.c. */
 #ifndef WALRUS_IO_IO_FD_H
 #define WALRUS_IO_IO_FD_H
 
@@ -19,6 +19,15 @@ struct io_fd_file {
     struct io_file file;
     int fd;
 };
+
+/* The table. Its operations on files take any struct that begins with an io_fd_file, and free() it at close. */
+extern const struct io_ops io_fd_ops;
+
+/* As io_fd_open() without io_uring, into a zeroed struct, which its destroy() frees. */
+int io_fd_init(struct io_fd *self, const char *directory, const char *key, bool create);
+
+/* A descriptor of the file, as io_ops.open says; or a negated errno. */
+int io_fd_descriptor(struct io *io, const char *name, unsigned flags);
 
 /*
  * Rings kept for reuse, one per concurrent submitter. NULL when io_uring does not work here: `reason` says why.

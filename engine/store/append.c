@@ -42,7 +42,7 @@ enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct
     enum walrus_sync_mode mode = topic_sync_policy(topic).mode;
     turn->wait_durable = mode == WALRUS_SYNC_EACH || (flags & WALRUS_DURABLE) != 0;
     turn->wake_flusher = mode == WALRUS_SYNC_EVERY;
-    turn->overwrite = mode == WALRUS_SYNC_EACH;
+    turn->prewrite = prewrite_for(mode, topic->log->io);
     if (flags & WALRUS_NONBLOCK) {
         if (turn->wait_durable || pthread_mutex_trylock(&topic->append_lock) != 0)
             return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "append to '%s' would wait", topic->name);
@@ -164,8 +164,8 @@ enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size
         .segment = block->segment,
         .end = {topic->next_sequence + 1, topic->next_offset + length + topic->delimiter_bytes, header.time_ns},
     };
-    if (turn.overwrite && place + need > block->prewritten_end)
-        prewrite_ahead(block, place, place + need);
+    if (turn.prewrite.piece_bytes > 0 && place + need > block->prewritten_end)
+        prewrite_ahead(block, place, place + need, &turn.prewrite);
     int rc = write_record(block, place, bytes, data, length);
     if (rc < 0) {
         code = error_system(error, rc, "append to '%s': write at %" PRIu64 " of segment %" PRIu64, topic->name,

@@ -11,6 +11,7 @@
 #ifndef WALRUS_STORE_APPEND_H
 #define WALRUS_STORE_APPEND_H
 
+#include "store/prewrite.h"
 #include "store/topic.h"
 
 /* Where a topic stands while the caller holds append_lock. */
@@ -19,7 +20,7 @@ struct append_turn {
      * to have failed. (A later append that waits for no sync shows what stands before it, too.) */
     bool wait_durable;
     bool wake_flusher;
-    bool overwrite; /* onto what was written before: every append is synced */
+    struct prewrite prewrite; /* for single appends */
 };
 
 /*

@@ -243,7 +243,7 @@ enum walrus_code cursor_file_wait(struct cursor_file *file, uint64_t ticket, str
 enum walrus_code cursor_file_write(struct cursor_file *file, uint64_t slot, const struct cursor_record *record,
                                    struct walrus_error *error)
 {
-    uint64_t ticket;
+    uint64_t ticket = 0;
     enum walrus_code code = cursor_file_put(file, slot, record, &ticket, error);
     return code == WALRUS_OK ? cursor_file_wait(file, ticket, error) : code;
 }

@@ -297,6 +297,19 @@ static enum walrus_code add_topic(struct walrus_topic *topic, void *context, str
     return WALRUS_OK;
 }
 
+static void fill_io_info(const struct walrus_log *log, struct walrus_log_info *info)
+{
+    const struct io *io = log->io;
+    int map_error = atomic_load(&io->map_error);
+    char text[80];
+    info->backend = log->options.backend;
+    if (map_error != 0)
+        snprintf(info->backend_reason, sizeof(info->backend_reason), "a segment file could not be mapped: %s",
+                 strerror_r(map_error, text, sizeof(text)));
+    info->io_uring_active = info->io_uring_writes = io->uring_active;
+    snprintf(info->io_uring_reason, sizeof(info->io_uring_reason), "%s", io->uring_reason);
+}
+
 void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
 {
     memset(info, 0, sizeof(*info));
@@ -311,8 +324,7 @@ void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
     info->sync = log->options.sync;
     info->consistency = log->options.consistency;
     info->retention = log->options.retention;
-    info->io_uring_active = log->io->uring_active;
-    snprintf(info->io_uring_reason, sizeof(info->io_uring_reason), "%s", log->io->uring_reason);
+    fill_io_info(log, info);
     info->batches = atomic_load(&log->batches);
     info->syncs = atomic_load(&log->syncs);
     info->sync_failures = atomic_load(&log->sync_failures);

@@ -167,7 +167,7 @@ static enum walrus_code open_segment(struct recovery *recovery, uint64_t id, str
     char name[SEGMENT_NAME_BYTES];
     segment_name(id, name);
     struct io_file *file = NULL;
-    int rc = log->io->ops->open(log->io, name, recovery->read_only ? IO_READ_ONLY : 0, &file);
+    int rc = log->io->ops->open(log->io, name, IO_MAPPABLE | (recovery->read_only ? IO_READ_ONLY : 0), &file);
     if (rc < 0)
         return error_system(error, rc, "open %s", name);
     struct segment *segment = segment_set_adopt(&log->segments, id, file);

@@ -93,7 +93,7 @@ static enum walrus_code create_locked(struct segment_set *set, struct segment **
     uint64_t id = set->next_id;
     struct io_file *file = NULL;
     segment_name(id, name);
-    int rc = set->io->ops->open(set->io, name, IO_CREATE, &file);
+    int rc = set->io->ops->open(set->io, name, IO_CREATE | IO_MAPPABLE, &file);
     if (rc < 0)
         return error_system(error, rc, "create %s", name);
 

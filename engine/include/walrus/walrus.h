@@ -10,8 +10,8 @@
  * then.
  *  - Every call is thread-safe unless its comment says otherwise; objects are freed once, after their last use.
  *  - Lengths, offsets and sizes are bytes; times are nanoseconds since the epoch unless the name says otherwise.
- *  - The library prints nothing, never exits and never aborts on bytes read from disk. It keeps no process-wide state:
- *    several logs with different settings live side by side.
+ *  - The library prints nothing, never exits and never aborts on bytes read from disk. It keeps no process-wide state
+ *    (but for the signal handler of WALRUS_BACKEND_MMAP): several logs with different settings live side by side.
  *  - C99 or C++98 and later; in C++ say `struct` where a type and a call share a name (struct walrus_log_info).
  *
  * docs/library.md shows how the parts go together; examples/ has whole programs.
@@ -77,8 +77,10 @@ struct walrus_consistency {
 enum walrus_backend {
     WALRUS_BACKEND_FD = 0, /* pread and pwrite, io_uring for batches where it works */
     WALRUS_BACKEND_MMAP    /* segment files are mapped. The first such log of a process installs a handler for SIGBUS,
-                               which passes on what is not its own: a file that shrinks or cannot be read is an error of
-                               the call, not the end of the process. The last one takes the handler away */
+                              which passes on what is not its own: a file that shrinks or cannot be read is an error of
+                              the call, not the end of the process. The last one takes the handler away. SIGBUS is
+                              unblocked in threads that call the library, and must stay so; who installs a handler of
+                              his own over this one must pass on what is not his */
 };
 
 /* Which blocks of a topic may be freed. The tail block, which appends go into, is never freed. */
@@ -171,6 +173,7 @@ struct walrus_log_info {
     struct walrus_consistency consistency;
     struct walrus_retention retention;
     enum walrus_backend backend;
+    char backend_reason[120];  /* why files that were to be mapped are read and written instead; or empty */
     bool io_uring_active;      /* a ring works here */
     bool io_uring_writes;      /* batches in several runs go through it (in one run, too, where no reason is given) */
     bool io_uring_reads;       /* reads over several blocks go through it */
