@@ -12,6 +12,7 @@
 #include <walrus/walrus.h>
 
 #include "consumer.h"
+#include "file_lock.h"
 #include "loop.h"
 #include "node_table.h"
 #include "open_file.h"
@@ -32,6 +33,7 @@ struct fs {
     struct workers changers; /* run what may wait for a sync */
     struct workers readers;  /* run what reads, which a disk busy with syncs must not hold up */
     struct node_table nodes;
+    struct file_lock_table locks;
     struct open_file_list files;
     struct consumer_table consumers;
 };

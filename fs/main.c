@@ -134,6 +134,7 @@ static int serve(struct fs *fs)
         }
         workers_stop(&fs->changers);
     }
+    file_lock_cancel_all(&fs->locks, ENOTCONN);
     fuse_session_unmount(fs->session);
     if (status != 0) {
         report("serving %s ended: %s", fs->options->mountpoint, strerror(status));
@@ -157,6 +158,7 @@ static int run(struct fs *fs)
     loop_init(&fs->loop);
     open_file_list_init(&fs->files);
     consumer_table_init(&fs->consumers);
+    file_lock_table_init(&fs->locks);
     if (node_table_init(&fs->nodes) != 0) {
         report("out of memory");
     } else {
@@ -170,6 +172,7 @@ static int run(struct fs *fs)
     int close_code = close_log(fs);
     node_table_fini(&fs->nodes);
     consumer_table_fini(&fs->consumers);
+    file_lock_table_fini(&fs->locks);
     open_file_list_fini(&fs->files);
     loop_fini(&fs->loop);
     return code != 0 ? code : close_code;

@@ -1,9 +1,19 @@
 /*
  * node_table.h - what the kernel has looked up: node ids, names, lookup counts.
  *
- * A name never moves to another node (there is no rename), and the engine never reuses an id, so a node only ever comes
- * and goes. Thread-safe. A node stays as long as the kernel holds a lookup on it, which it does during every request
- * that names the node: pointers that a request got need no lock.
+ * The kernel lets one O_APPEND write at a time into an inode, and an inode is a node id. If all who write a topic held
+ * the same node, each would wait for the whole write of the other, and none could share a sync. So a topic may have
+ * several nodes, all with the same st_ino: a lookup gets a node of its own when those that are there are written
+ * through, or are about to be. Otherwise it gets the node that the last one got, for the kernel looks a cached name up
+ * again each time, and a different answer costs a second lookup and a forget.
+ *
+ * What belongs to the topic and not to a node must not be left to the kernel, which goes by node: locks (file_lock.h).
+ * inotify does: a watch on a topic's file sees the writes that go through its own node, hence each writer that is
+ * alone, but not all of several; a watch on the directory sees all.
+ *
+ * A name never moves to another topic (there is no rename), and neither the engine's ids nor node ids are reused, so a
+ * node only ever comes and goes. Thread-safe. A node stays as long as the kernel holds a lookup on it, which it does
+ * during every request that names the node, but RELEASE: pointers that a request got need no lock.
  */
 #ifndef WALRUSFS_NODE_TABLE_H
 #define WALRUSFS_NODE_TABLE_H
@@ -11,6 +21,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <walrus/walrus.h>
 
@@ -21,21 +32,25 @@ enum node_view {
     VIEW_BATCH,      /* .batch: one file */
 };
 
+struct node_file;
+
+/* Fields without a comment are constant. */
 struct node {
     uint64_t node_id;      /* what the kernel calls it */
     uint64_t inode_number; /* st_ino */
     uint64_t id;           /* the engine's */
     enum node_view view;
     enum walrus_node_kind kind;
-    char *name;            /* of the topic or namespace; "" is the root */
-    uint64_t lookup_count; /* guarded by the table's mutex */
-    struct node_index_entry *index_entry;
+    const char *name; /* of the topic or namespace; "" is the root */
+    struct node_file *file;
 };
 
 struct node_table {
     pthread_mutex_t mutex;
-    struct node_index_entry *index; /* by node_id */
-    uint64_t next_batch_number;
+    struct node_entry *nodes; /* by node_id */
+    struct node_file *files;  /* by inode_number */
+    uint64_t next_node_id;
+    uint64_t (*clock_ns)(void); /* constant; a test may put its own here */
 };
 
 /* 0 or ENOMEM. The root of VIEW_TOPICS is in the table for good. */
@@ -46,19 +61,17 @@ void node_table_fini(struct node_table *table);
 struct node *node_table_find(struct node_table *table, uint64_t node_id);
 
 /*
- * Counts one lookup of a topic or namespace, making its node if there is none. NULL without memory. Undo with
- * node_table_forget(.., 1) when the kernel does not take the reply.
+ * Counts one lookup, by the thread `caller`, of a topic or namespace, making a node if it is to have one of its own.
+ * NULL without memory. Undo with node_table_forget(.., 1) when the kernel does not take the reply.
  */
 struct node *node_table_look_up(struct node_table *table, enum node_view view, enum walrus_node_kind kind, uint64_t id,
-                                const char *name);
-
-/*
- * As above, for .batch: every lookup is a node of its own, for the kernel lets only one write into an inode at a time,
- * and a commit that syncs would hold up everybody who stages.
- */
-struct node *node_table_look_up_batch(struct node_table *table);
+                                const char *name, pid_t caller);
 
 void node_table_forget(struct node_table *table, uint64_t node_id, uint64_t lookup_count);
+
+/* An open file that writes came or went. A node that the kernel has forgotten is no error. */
+void node_table_add_writer(struct node_table *table, uint64_t node_id);
+void node_table_remove_writer(struct node_table *table, uint64_t node_id);
 
 /* st_ino of an engine id in a view. */
 uint64_t node_inode_number(enum node_view view, uint64_t id);

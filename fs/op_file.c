@@ -48,6 +48,14 @@ void op_write(fuse_req_t req, fuse_ino_t node_id, const char *data, size_t size,
 void op_flush(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_info)
 {
     struct request *request = begin(req, node_id, file_info);
+    struct fs *fs = request->fs;
+    /* As with any file, a close by a process ends all locks that it has on it. */
+    if (file_lock_any(&fs->locks)) {
+        struct node *node = node_table_find(&fs->nodes, node_id);
+        if (node != NULL) {
+            file_lock_drop_owner(&fs->locks, node->inode_number, file_info->lock_owner);
+        }
+    }
     run_or(request, open_file_of(request)->kind->flush, 0);
 }
 

@@ -36,7 +36,7 @@ static void reply_name(struct request *request, enum node_view view, const char 
         fuse_reply_err(request->req, status);
         return;
     }
-    reply_node(request, node_table_look_up(&fs->nodes, view, kind, id, name), &st);
+    reply_node(request, node_table_look_up(&fs->nodes, view, kind, id, name, fuse_req_ctx(request->req)->pid), &st);
 }
 
 static void reply_control(struct request *request)
@@ -46,7 +46,8 @@ static void reply_control(struct request *request)
         reply_name(request, VIEW_DRAIN, "");
         return;
     }
-    struct node *node = node_table_look_up_batch(&fs->nodes);
+    struct node *node =
+        node_table_look_up(&fs->nodes, VIEW_BATCH, WALRUS_NODE_TOPIC, 0, "", fuse_req_ctx(request->req)->pid);
     struct stat st;
     if (node != NULL) {
         (void)attributes_of_node(fs, node, &st);

@@ -84,16 +84,22 @@ static int make_open_file(struct request *request, const struct file_kind *kind,
     return 0;
 }
 
-static void describe_to_kernel(const struct open_file *file, struct fuse_file_info *file_info)
+/* What the kernel is told of an open file, and its node of one more writer: before the answer, so that whoever looks
+ * the name up after it finds that so. */
+static void describe_to_kernel(struct request *request, struct open_file *file, uint64_t node_id)
 {
+    struct fuse_file_info *file_info = &request->file_info;
     file_info->fh = (uintptr_t)file;
     file_info->direct_io = 1;
-    file_info->noflush = !wants_write(file_info->flags);
+    if (wants_write(file_info->flags)) {
+        file->written_node_id = node_id;
+        node_table_add_writer(&request->fs->nodes, node_id);
+    }
 }
 
 static void reply_open(struct request *request, struct open_file *file)
 {
-    describe_to_kernel(file, &request->file_info);
+    describe_to_kernel(request, file, request->node_id);
     if (fuse_reply_open(request->req, &request->file_info) != 0) {
         open_file_destroy(request->fs, file);
     }
@@ -224,11 +230,12 @@ static void reply_create(struct request *request, const char *name, struct open_
 {
     struct fs *fs = request->fs;
     struct fuse_entry_param entry = {0};
-    struct node *node = node_table_look_up(&fs->nodes, VIEW_TOPICS, WALRUS_NODE_TOPIC, file->topic_id, name);
+    struct node *node = node_table_look_up(&fs->nodes, VIEW_TOPICS, WALRUS_NODE_TOPIC, file->topic_id, name,
+                                           fuse_req_ctx(request->req)->pid);
     int status = node != NULL ? attributes_of_open_file(fs, node, file, &entry.attr) : ENOMEM;
     if (status == 0) {
         entry.ino = node->node_id;
-        describe_to_kernel(file, &request->file_info);
+        describe_to_kernel(request, file, node->node_id);
         if (fuse_reply_create(request->req, &entry, &request->file_info) == 0) {
             return;
         }

@@ -49,6 +49,10 @@ void open_file_destroy(struct fs *fs, struct open_file *file)
     pthread_mutex_lock(&fs->files.mutex);
     DL_DELETE(fs->files.head, file);
     pthread_mutex_unlock(&fs->files.mutex);
+    if (file->written_node_id != 0) {
+        node_table_remove_writer(&fs->nodes, file->written_node_id);
+    }
+    file_lock_close(&fs->locks, file);
     /* A worker may have answered the file's last request and not yet unlocked it. */
     open_file_lock(file, true);
     open_file_unlock(file);

@@ -38,8 +38,9 @@ struct open_file {
     struct walrus_topic *topic; /* owned; NULL for .batch */
     uint64_t topic_id;
     uint8_t delimiter;
-    size_t delimiter_length; /* 0 or 1 */
-    bool append_waits;       /* the topic's policy makes every append wait for a sync */
+    size_t delimiter_length;  /* 0 or 1 */
+    bool append_waits;        /* the topic's policy makes every append wait for a sync */
+    uint64_t written_node_id; /* the node that it was opened through for writing; 0 if not for writing */
 
     /* replay, which waits for no append: a mutex of its own */
     uint64_t base_offset; /* stream offset that is byte 0 of this open file; constant */

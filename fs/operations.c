@@ -49,6 +49,9 @@ const struct fuse_lowlevel_ops fs_operations = {
     .fsync = op_fsync,
     .release = op_release,
     .fallocate = op_fallocate,
+    .getlk = op_getlk,
+    .setlk = op_setlk,
+    .flock = op_flock,
 };
 
 int fs_errno(const struct fs *fs, const struct walrus_error *error)
