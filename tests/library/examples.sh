@@ -1,0 +1,58 @@
+#!/bin/bash
+# Each program of examples/ does what its head says, on a log of its own.
+#
+#   examples.sh EXAMPLES_SOURCE_DIR EXAMPLES_BUILD_DIR LIBWALRUS
+source "$(dirname "$0")/lib.sh"
+source_dir=$1 build_dir=$2 libwalrus=$3
+unset WALRUS_DATA_DIR WALRUS_INSTANCE_KEY WALRUS_FSYNC WALRUS_BACKEND
+log=$scratch/log
+
+example() {
+    local name=$1
+    shift
+    "$build_dir/example-$name" "$@"
+}
+
+# What was forgotten here would never be run.
+for source in "$source_dir"/*.c "$source_dir"/*.cpp; do
+    name=$(basename "$source")
+    grep -q "^example_${name%.*}()" "$0" || fail "no test for $name"
+    [ -x "$build_dir/example-${name%.*}" ] || [ "$name" = raii.cpp ] || fail "$name was not built"
+done
+
+example_produce() {
+    same produce '5 entries, the last one is number 4 at offset 8' "$(seq 5 | example produce "$log" shop/orders)"
+    same 'produce, again' '1 entries, the last one is number 5 at offset 10' "$(echo six | example produce "$log" shop/orders)"
+    same 'produce nothing' '' "$(example produce "$log" shop/orders </dev/null)"
+    same 'produce into a bad name' "produce: '.x' is not a valid name (components without '/', control characters, leading '.' or '@')
+1" "$(echo x | example produce "$log" .x 2>&1; echo $?)"
+    example produce 2>/dev/null
+    same 'produce without arguments' 64 $?
+}
+
+example_follow() {
+    same follow "$(printf '0: a\n1: b')" "$(printf 'a\nb\n' | example follow "$log" followed)"
+    same 'follow, from the end on' "$(seq 1000 | awk '{print $1 + 1 ": " $1}')" "$(seq 1000 | example follow "$log" followed)"
+}
+
+example_raii() {
+    [ -x "$build_dir/example-raii" ] || return # without a C++ compiler
+    same raii "$(printf '0: hello\n1: world\n2: the end\nnot found: no topic %sthere/is/no/such/topic%s' "'" "'")" \
+        "$(example raii "$log" greetings hello world)"
+    same 'raii, an exception' "raii: open log '$scratch/none/log': the directory above it does not exist" \
+        "$(example raii "$scratch/none/log" t x 2>&1)"
+}
+
+from_python() {
+    # The Python program is not of the sanitizer's making, and a library that is cannot be loaded into it.
+    if nm -D "$libwalrus" | grep -q '__asan_init\|__tsan_init'; then return; fi
+    same from_python "$(printf '0: a\n1: b c\n2: däöü')" \
+        "$(LIBWALRUS=$libwalrus python3 "$source_dir/from_python.py" "$log" python a 'b c' däöü)"
+    same 'from_python, an error' "OSError: [Errno 22] '.x' is not a valid name" \
+        "$(LIBWALRUS=$libwalrus python3 "$source_dir/from_python.py" "$log" .x a 2>&1 | tail -n1 | cut -d'(' -f1 | sed 's/ $//')"
+}
+
+for run in $(declare -F | awk '$3 ~ /^example_/ {print $3}') from_python; do
+    $run
+done
+finish
