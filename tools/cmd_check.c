@@ -29,11 +29,11 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     }
 }
 
-/* What a crash may leave behind; recovery drops it and nothing acknowledged is in it. */
+/* What a crash may leave behind (recovery drops it and nothing acknowledged is in it), and what was trimmed. */
 static bool is_note(enum walrus_verdict verdict)
 {
     return verdict == WALRUS_VERDICT_TORN || verdict == WALRUS_VERDICT_UNCOMMITTED ||
-           verdict == WALRUS_VERDICT_SUPERSEDED;
+           verdict == WALRUS_VERDICT_SUPERSEDED || verdict == WALRUS_VERDICT_TRIMMED;
 }
 
 static int visit(const struct walrus_item *item, void *context)
@@ -63,14 +63,14 @@ static int visit(const struct walrus_item *item, void *context)
 static void print_summary(const struct check *check, const struct walrus_inspect_summary *summary, bool clean)
 {
     if (check->cli->json) {
-        out_json(&out, json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type",
+        out_json(&out, json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type",
                                  "summary", "clean", (int)clean, "topics", json_u64(summary->topics), "segments",
                                  json_u64(summary->segments), "blocks", json_u64(summary->blocks), "entries",
                                  json_u64(summary->entries), "payload_bytes", json_u64(summary->payload_bytes),
                                  "cursors", json_u64(summary->cursors), "torn", json_u64(summary->torn), "uncommitted",
-                                 json_u64(summary->uncommitted), "superseded", json_u64(summary->superseded), "damaged",
-                                 json_u64(summary->damaged), "missing", json_u64(summary->missing), "unknown",
-                                 json_u64(summary->unknown)));
+                                 json_u64(summary->uncommitted), "superseded", json_u64(summary->superseded), "trimmed",
+                                 json_u64(summary->trimmed), "damaged", json_u64(summary->damaged), "missing",
+                                 json_u64(summary->missing), "unknown", json_u64(summary->unknown)));
         return;
     }
     out_printf(&out,
@@ -86,12 +86,16 @@ static void print_summary(const struct check *check, const struct walrus_inspect
                    "notes: %" PRIu64 " torn, %" PRIu64 " uncommitted, %" PRIu64 " superseded: what a crash leaves, "
                    "nothing acknowledged%s\n",
                    summary->torn, summary->uncommitted, summary->superseded, check->verbose ? "" : " (-v lists them)");
+    if (summary->trimmed > 0)
+        out_printf(&out, "trimmed: %" PRIu64 " items before their topic's first retained entry\n", summary->trimmed);
 }
 
 int cmd_check(struct cli *cli, int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"verbose", 'v', NULL, 0, "list also what a crash may leave (torn tails, uncommitted batches)", 0}, {0}};
+        {"verbose", 'v', NULL, 0,
+         "list also what a crash may leave (torn tails, uncommitted batches), and what was trimmed", 0},
+        {0}};
     static const struct argp argp = {
         .options = options,
         .parser = parse,
@@ -99,8 +103,8 @@ int cmd_check(struct cli *cli, int argc, char **argv)
             "Verifies every byte of a log that nobody has open. Repairs nothing. Exit code 0: clean; 65: damaged.\v"
             "Each finding is a line: what is wrong, with what, at which file and byte, of which topic and sequence.\n"
             "--json: one object per finding (type item, as `walrus dump --json`) and one of type summary: clean, "
-            "topics, segments, blocks, entries, payload_bytes, cursors, torn, uncommitted, superseded, damaged, "
-            "missing, unknown.",
+            "topics, segments, blocks, entries, payload_bytes, cursors, torn, uncommitted, superseded, trimmed, "
+            "damaged, missing, unknown.",
         .children = cli_children,
     };
     struct check check = {.cli = cli};

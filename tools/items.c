@@ -17,6 +17,8 @@ const char *item_kind_name(enum walrus_item_kind kind)
         return "mark";
     case WALRUS_ITEM_GAP:
         return "gap";
+    case WALRUS_ITEM_HEAD:
+        return "head";
     }
     return "unknown";
 }
@@ -38,6 +40,8 @@ const char *item_verdict_name(enum walrus_verdict verdict)
         return "missing";
     case WALRUS_VERDICT_UNKNOWN:
         return "unknown";
+    case WALRUS_VERDICT_TRIMMED:
+        return "trimmed";
     }
     return "unknown";
 }

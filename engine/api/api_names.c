@@ -5,6 +5,7 @@
 
 #include "api/api_check.h"
 #include "base/error.h"
+#include "store/head.h"
 #include "store/log.h"
 #include "store/sync.h"
 
@@ -144,6 +145,11 @@ enum walrus_code walrus_topic_info(struct walrus_topic *topic, struct walrus_top
 const char *walrus_topic_name(const struct walrus_topic *topic)
 {
     return topic->name;
+}
+
+enum walrus_code walrus_topic_trim(struct walrus_topic *topic, uint64_t sequence, struct walrus_error *error)
+{
+    return topic_trim(topic, sequence, error);
 }
 
 enum walrus_code walrus_topic_sync(struct walrus_topic *topic, struct walrus_error *error)

@@ -79,27 +79,30 @@ static enum walrus_code add_free_locked(struct cursor_file *file, uint64_t slot,
 }
 
 /* The copy that counts. 1: found; 0: the slot was never written; -1: written, and nothing valid. */
-static int decode_slot(const uint8_t *bytes, uint64_t log_id, uint64_t slot, struct cursor_record *record)
+static int decode_slot(const uint8_t *bytes, uint64_t log_id, uint64_t slot, struct cursor_record *record, bool *torn)
 {
     struct cursor_record other;
     bool first = cursor_copy_decode(bytes, log_id, slot, record);
     bool second = cursor_copy_decode(bytes + CURSOR_COPY_BYTES, log_id, slot, &other);
     if (second && (!first || other.generation > record->generation))
         *record = other;
+    *torn = !bytes_are_zero(first ? bytes + CURSOR_COPY_BYTES : bytes, CURSOR_COPY_BYTES) && first != second;
     if (first || second)
         return 1;
     return bytes_are_zero(bytes, CURSOR_SLOT_BYTES) ? 0 : -1;
 }
 
 static enum walrus_code load_slots(struct cursor_file *file, const uint8_t *bytes, uint64_t slot_count,
-                                   enum walrus_code (*keep)(uint64_t slot, const struct cursor_record *record,
-                                                            void *context, bool *used, struct walrus_error *error),
+                                   enum walrus_code (*keep)(uint64_t slot, bool torn,
+                                                            const struct cursor_record *record, void *context,
+                                                            bool *used, struct walrus_error *error),
                                    void *context, uint64_t *damages, struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
     for (uint64_t slot = 0; code == WALRUS_OK && slot < slot_count; slot++) {
         struct cursor_record record;
-        int found = decode_slot(bytes + cursor_slot_place(slot), file->log_id, slot, &record);
+        bool torn;
+        int found = decode_slot(bytes + cursor_slot_place(slot), file->log_id, slot, &record, &torn);
         if (found == 0)
             continue;
         file->next_slot = slot + 1;
@@ -109,7 +112,7 @@ static enum walrus_code load_slots(struct cursor_file *file, const uint8_t *byte
         }
         bool used = false;
         if (record.topic_id != 0)
-            code = keep(slot, &record, context, &used, error);
+            code = keep(slot, torn, &record, context, &used, error);
         if (code == WALRUS_OK && !used)
             code = add_free_locked(file, slot, record.generation, error);
     }
@@ -117,7 +120,7 @@ static enum walrus_code load_slots(struct cursor_file *file, const uint8_t *byte
 }
 
 enum walrus_code cursor_file_load(struct cursor_file *file,
-                                  enum walrus_code (*keep)(uint64_t slot, const struct cursor_record *record,
+                                  enum walrus_code (*keep)(uint64_t slot, bool torn, const struct cursor_record *record,
                                                            void *context, bool *used, struct walrus_error *error),
                                   void *context, uint64_t *damages, struct walrus_error *error)
 {

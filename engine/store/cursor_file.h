@@ -47,11 +47,12 @@ void cursor_file_init(struct cursor_file *file, struct io *io, uint64_t log_id, 
 void cursor_file_fini(struct cursor_file *file);
 
 /*
- * Reads the file, if there is one. `keep` is asked for each slot with a valid copy and tells whether somebody uses it;
- * the others become free. *damages counts slots in which no copy is valid though something was written.
+ * Reads the file, if there is one. `keep` is asked for each slot with a valid copy (`torn`: the other copy was written
+ * and is not valid) and tells whether somebody uses it; the others become free. *damages counts slots in which no copy
+ * is valid though something was written.
  */
 enum walrus_code cursor_file_load(struct cursor_file *file,
-                                  enum walrus_code (*keep)(uint64_t slot, const struct cursor_record *record,
+                                  enum walrus_code (*keep)(uint64_t slot, bool torn, const struct cursor_record *record,
                                                            void *context, bool *used, struct walrus_error *error),
                                   void *context, uint64_t *damages, struct walrus_error *error);
 

@@ -37,6 +37,7 @@ void inspection_show(struct inspection *inspection, const struct walrus_item *it
         [WALRUS_VERDICT_DAMAGED] = &summary->damaged,
         [WALRUS_VERDICT_MISSING] = &summary->missing,
         [WALRUS_VERDICT_UNKNOWN] = &summary->unknown,
+        [WALRUS_VERDICT_TRIMMED] = &summary->trimmed,
     };
     if (item->verdict != WALRUS_VERDICT_OK)
         (*counters[item->verdict])++;
@@ -92,6 +93,8 @@ static enum walrus_verdict verdict_of_entry(const struct placed_block *placed, u
 {
     if (placed->block->superseded || sequence >= placed->limit)
         return WALRUS_VERDICT_SUPERSEDED;
+    if (sequence < placed->node->begin.sequence)
+        return WALRUS_VERDICT_TRIMMED;
     if (sequence < placed->end)
         return WALRUS_VERDICT_OK;
     return placed->node->end.batch_uncommitted ? WALRUS_VERDICT_UNCOMMITTED : WALRUS_VERDICT_TORN;
@@ -170,11 +173,13 @@ static int inspect_gap(struct inspection *inspection, const struct placed_block 
     if (!block->superseded && sequence < placed->limit && inside) {
         char note[120];
         uint64_t upto = found > 0 ? block->first_sequence + header.index : min_u64(placed->limit, placed->end);
+        bool given_up = upto > sequence && upto <= placed->node->begin.sequence;
         if (upto > sequence)
             snprintf(note, sizeof(note), "entries %" PRIu64 " to %" PRIu64 " are damaged", sequence, upto - 1);
         else
             snprintf(note, sizeof(note), "a mark is damaged");
-        show_gap(inspection, placed, file, from, to - from, sequence, WALRUS_VERDICT_DAMAGED, note);
+        show_gap(inspection, placed, file, from, to - from, sequence,
+                 given_up ? WALRUS_VERDICT_TRIMMED : WALRUS_VERDICT_DAMAGED, note);
     } else if (!block->superseded && sequence < placed->limit) {
         /* At the very end zeros are just room; before a later block they are entries that a power cut took. */
         int room = found == 0 && placed->limit == UINT64_MAX ? block_scan_is_zero(scan, from) : 0;
@@ -238,15 +243,23 @@ static enum walrus_code inspect_block(struct inspection *inspection, const struc
                                .offset = block->first_offset};
     bool deleted = placed->node->deleted;
     item.verdict = deleted || block->superseded ? WALRUS_VERDICT_SUPERSEDED : WALRUS_VERDICT_OK;
-    inspection_note(&item, "%s", deleted ? "of a deleted topic, not freed yet" : block->superseded ? "given up" : "");
+    if (block->trimmed)
+        item.verdict = WALRUS_VERDICT_TRIMMED;
+    inspection_note(&item, "%s",
+                    deleted             ? "of a deleted topic, not freed yet"
+                    : block->superseded ? "given up"
+                    : block->trimmed    ? "before the first retained entry, not freed yet"
+                                        : "");
     if (block->mended && item.verdict == WALRUS_VERDICT_OK) {
         item.verdict = WALRUS_VERDICT_DAMAGED;
         inspection_note(&item, "one bit of its header was wrong; read as if it were right");
     }
     inspection_show(inspection, &item);
-    if (placed->first && block->first_sequence > 0 && placed->end > 0)
-        show_gap(inspection, placed, file, 0, 0, 0, WALRUS_VERDICT_MISSING, "the blocks before this one are missing");
-    int rc = deleted ? 0 : inspect_records(inspection, placed, file);
+    uint64_t begin = placed->node->begin.sequence;
+    if (placed->first && block->first_sequence > begin && !placed->node->end.empty)
+        show_gap(inspection, placed, file, 0, 0, begin, WALRUS_VERDICT_MISSING,
+                 "the blocks before this one are missing");
+    int rc = deleted || block->trimmed ? 0 : inspect_records(inspection, placed, file);
     return rc < 0 ? error_system(error, rc, "read %s", file) : WALRUS_OK;
 }
 
@@ -273,19 +286,33 @@ static void check_cursors(struct inspection *inspection, const struct found_node
                                .topic_id = node->id,
                                .topic_name = node->record.name,
                                .sequence = end};
-    inspection_note(&item, "entries %" PRIu64 " to %" PRIu64 " were consumed and are not there", end,
-                    farthest->record.sequence - 1);
+    inspection_note(&item, "entries %" PRIu64 " to %" PRIu64 " were %s and are not there", end,
+                    farthest->record.sequence - 1,
+                    farthest->record.group_id == CURSOR_GROUP_RETAINED ? "there, and trimmed," : "consumed");
     inspection_show(inspection, &item);
 }
 
-/* Decides where each topic ends, as recovery does. */
+static void show_lost_begin(struct inspection *inspection, const struct found_node *node)
+{
+    struct walrus_item item = {.kind = WALRUS_ITEM_HEAD,
+                               .verdict = WALRUS_VERDICT_MISSING,
+                               .file = CURSOR_FILE_NAME,
+                               .segment = WALRUS_NOWHERE,
+                               .topic_id = node->id,
+                               .topic_name = node->record.name,
+                               .sequence = node->begin.sequence};
+    inspection_note(&item, "where the topic begins is lost; what was trimmed may be there again");
+    inspection_show(inspection, &item);
+}
+
+/* Decides where each topic begins and ends, as recovery does. */
 static enum walrus_code find_ends(struct inspection *inspection, struct walrus_error *error)
 {
     struct found_node *node, *next;
     enum walrus_code code = WALRUS_OK;
     HASH_ITER(hh, inspection->recovery.nodes, node, next)
     {
-        if (code != WALRUS_OK || node->block_count == 0 || node->deleted)
+        if (code != WALRUS_OK || node->deleted || (node->block_count == 0 && node->cursor_count == 0 && !node->trimmed))
             continue;
         uint8_t framing = node->record.framing <= WALRUS_FRAMING_NUL ? node->record.framing : 0;
         node->topic = topic_create(inspection->log, node->id, node->record.name, (enum walrus_framing)framing);
@@ -304,10 +331,12 @@ static void place_blocks(struct inspection *inspection, struct placed_block *pla
     {
         if (node->is_topic && !node->deleted)
             inspection->summary.topics++;
-        uint64_t end = node->topic && !node->end.empty ? node->end.at.sequence : 0;
+        uint64_t end = node->topic ? node->end.at.sequence : 0;
+        if (node->begin.lost)
+            show_lost_begin(inspection, node);
         if (!node->deleted)
             check_cursors(inspection, node, end);
-        for (size_t i = 0; i < node->block_count + node->superseded_count; i++)
+        for (size_t i = 0; i < node->block_count + node->aside_count; i++)
             placed[(*count)++] = (struct placed_block){
                 .block = &node->blocks[i],
                 .node = node,
@@ -346,7 +375,7 @@ static enum walrus_code inspect_segments(struct inspection *inspection, struct w
         return code;
     HASH_ITER(hh, inspection->recovery.nodes, node, next)
     {
-        total += node->block_count + node->superseded_count;
+        total += node->block_count + node->aside_count;
     }
     struct placed_block *placed = calloc(total + 1, sizeof(*placed));
     if (!placed)

@@ -50,7 +50,7 @@ static const char *record_kind_name(enum catalog_record_type type)
         [CATALOG_CHANGED] = "attributes changed",           [CATALOG_SEGMENT_CREATED] = "segment file made",
         [CATALOG_SEGMENT_REMOVED] = "segment file removed", [CATALOG_CURSORS_CREATED] = "cursor file made",
         [CATALOG_GROUP_CREATED] = "group created",          [CATALOG_GROUP_DELETED] = "group deleted",
-        [CATALOG_GROUP_CHANGED] = "group changed",
+        [CATALOG_GROUP_CHANGED] = "group changed",          [CATALOG_TOPIC_TRIMMED] = "topic trimmed",
     };
     return (size_t)type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : NULL;
 }
@@ -155,7 +155,8 @@ static const char *topic_name_of(struct inspection *inspection, uint64_t id)
 static void note_cursor(struct inspection *inspection, struct walrus_item *item, const struct cursor_record *record,
                         bool broken)
 {
-    struct group *group = group_table_find_id(&inspection->log->groups, record->group_id);
+    bool is_head = record->group_id == CURSOR_GROUP_RETAINED;
+    struct group *group = is_head ? NULL : group_table_find_id(&inspection->log->groups, record->group_id);
     const char *state = broken ? "; the other copy is not valid" : "";
     item->verdict = broken ? WALRUS_VERDICT_TORN : WALRUS_VERDICT_OK;
     if (group)
@@ -194,7 +195,8 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
         if (valid == 0 && !broken)
             continue;
         if (valid > 0)
-            code = recovery_keep_cursor(&inspection->recovery, slot, &best, &used, error);
+            code =
+                recovery_keep_cursor(&inspection->recovery, &(struct found_cursor){slot, broken, best}, &used, error);
         if (valid > 0 && !used)
             continue; /* free */
         struct walrus_item item = {.kind = WALRUS_ITEM_CURSOR,
@@ -213,6 +215,8 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
         } else {
             note_cursor(inspection, &item, &best, broken);
         }
+        if (valid > 0 && best.group_id == CURSOR_GROUP_RETAINED)
+            item.kind = WALRUS_ITEM_HEAD;
         inspection_show(inspection, &item);
     }
     free(bytes);

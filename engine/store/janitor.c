@@ -9,6 +9,13 @@
 
 #define RETRY_SECONDS 1
 
+static void add_block_locked(struct janitor *janitor, struct block *block)
+{
+    block->next_gone = NULL;
+    *janitor->blocks_end = block;
+    janitor->blocks_end = &block->next_gone;
+}
+
 /* Puts the blocks that could not be cleared back. True: all were. */
 static bool clear_blocks(struct janitor *janitor, struct block *blocks)
 {
@@ -16,7 +23,7 @@ static bool clear_blocks(struct janitor *janitor, struct block *blocks)
     bool all = true;
     while (blocks) {
         struct block *block = blocks;
-        blocks = block->next_cleared;
+        blocks = block->next_gone;
         if (segment_set_release(&log->segments, block->segment, block->segment_offset, block->bytes)) {
             atomic_fetch_add(&log->freed_blocks, 1);
             atomic_fetch_add(&log->freed_bytes, block->bytes);
@@ -25,8 +32,7 @@ static bool clear_blocks(struct janitor *janitor, struct block *blocks)
         }
         all = false;
         pthread_mutex_lock(&janitor->lock);
-        block->next_cleared = janitor->blocks;
-        janitor->blocks = block;
+        add_block_locked(janitor, block);
         pthread_mutex_unlock(&janitor->lock);
     }
     return all;
@@ -48,6 +54,7 @@ static bool work(struct janitor *janitor)
     pthread_mutex_lock(&janitor->lock);
     struct block *blocks = janitor->blocks;
     janitor->blocks = NULL;
+    janitor->blocks_end = &janitor->blocks;
     pthread_mutex_unlock(&janitor->lock);
     bool all = clear_blocks(janitor, blocks);
 
@@ -93,7 +100,7 @@ static void *run(void *argument)
 
 void janitor_init(struct janitor *janitor, struct walrus_log *log)
 {
-    *janitor = (struct janitor){.log = log};
+    *janitor = (struct janitor){.log = log, .blocks_end = &janitor->blocks};
     pthread_mutex_init(&janitor->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -129,7 +136,7 @@ void janitor_fini(struct janitor *janitor)
 {
     while (janitor->blocks) {
         struct block *block = janitor->blocks;
-        janitor->blocks = block->next_cleared;
+        janitor->blocks = block->next_gone;
         free(block);
     }
     pthread_cond_destroy(&janitor->wake);
@@ -139,8 +146,7 @@ void janitor_fini(struct janitor *janitor)
 void janitor_take_block(struct janitor *janitor, struct block *block)
 {
     pthread_mutex_lock(&janitor->lock);
-    block->next_cleared = janitor->blocks;
-    janitor->blocks = block;
+    add_block_locked(janitor, block);
     pthread_cond_signal(&janitor->wake);
     pthread_mutex_unlock(&janitor->lock);
     if (janitor->log->io->no_threads)

@@ -23,7 +23,8 @@ struct janitor {
     /* lock */
     bool stopping;
     bool files_due;       /* a segment file may be without blocks */
-    struct block *blocks; /* to be cleared, each by the next one's next_cleared */
+    struct block *blocks; /* to be cleared in this order: each names the next in next_gone */
+    struct block **blocks_end;
 };
 
 void janitor_init(struct janitor *janitor, struct walrus_log *log);

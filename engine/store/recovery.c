@@ -145,6 +145,9 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
         node->record.retention_limit = record->retention_limit;
         recovery->dead_records++;
         break;
+    case CATALOG_TOPIC_TRIMMED:
+        node->trimmed = true;
+        break;
     default:
         break;
     }

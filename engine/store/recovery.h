@@ -38,11 +38,13 @@ struct found_block {
     uint8_t framing;
     bool mended;     /* one bit of its header was wrong */
     bool superseded; /* inspection only: recovery frees them */
+    bool trimmed;    /* wholly before the topic's first retained entry; likewise */
 };
 
 /* A slot of the cursor file that is in use. */
 struct found_cursor {
     uint64_t slot;
+    bool torn;                   /* the other copy is neither valid nor blank */
     struct cursor_record record; /* the copy that counts */
     bool obsolete;               /* another slot has the same group's cursor */
 };
@@ -55,10 +57,17 @@ struct record_place {
     uint64_t offset;
 };
 
+/* Where a topic begins: its first retained entry. */
+struct topic_begin {
+    uint64_t sequence;
+    uint64_t offset;
+    bool lost; /* it is on record that the cursor file says so, and it does not */
+};
+
 /* Where a topic ends. */
 struct topic_end {
-    bool empty;                 /* no block holds anything of it; the places say nothing then */
-    struct record_place at;     /* entries from here on are not part of the topic */
+    bool empty;             /* no block holds anything of it; of the places only sequence and offset say something */
+    struct record_place at; /* entries from here on are not part of the topic */
     struct record_place walked; /* what is broken before this place is damage, what follows is torn */
     bool batch_uncommitted;     /* what lies between the two is a batch without its mark */
     uint64_t last_ns;           /* time of the last entry, or of the topic's creation */
@@ -73,15 +82,17 @@ struct found_node {
     bool in_catalog;
     bool deleted;
     bool has_created;             /* its record of creation was seen */
+    bool trimmed;                 /* that it was trimmed is on record */
     struct catalog_record record; /* name, attributes, settings */
     struct found_block *blocks;   /* owned */
-    size_t block_count;           /* superseded ones apart, once they are known */
-    size_t superseded_count;      /* these stand behind the others */
+    size_t block_count;           /* superseded and trimmed ones apart, once they are known */
+    size_t aside_count;           /* these stand behind the others */
     size_t block_capacity;
     struct found_cursor *cursors; /* owned; in the order of their slots */
     size_t cursor_count;
     size_t cursor_capacity;
     struct walrus_topic *topic; /* once made */
+    struct topic_begin begin;   /* once walked */
     struct topic_end end;       /* once walked */
 };
 
@@ -128,8 +139,8 @@ enum walrus_code recovery_find_blocks(struct recovery *recovery, struct walrus_e
 enum walrus_code recovery_load_cursors(struct recovery *recovery, struct walrus_error *error);
 
 /* Keeps a valid slot with its topic. *used is false when there is no such topic or group: the slot is free. */
-enum walrus_code recovery_keep_cursor(struct recovery *recovery, uint64_t slot, const struct cursor_record *record,
-                                      bool *used, struct walrus_error *error);
+enum walrus_code recovery_keep_cursor(struct recovery *recovery, const struct found_cursor *cursor, bool *used,
+                                      struct walrus_error *error);
 
 /* NULL: none. */
 const struct found_cursor *recovery_cursor_of(const struct found_node *node, uint64_t group_id);
@@ -142,7 +153,7 @@ enum walrus_code recovery_restore_cursors(struct recovery *recovery, struct foun
 /* Step 4, for one topic with node->topic made, whose blocks are known: puts them in order and finds node->end. */
 enum walrus_code recovery_walk(struct recovery *recovery, struct found_node *node, struct walrus_error *error);
 
-/* Step 4, once all topics' ends are known: gives the topic its blocks, frees what was superseded. */
+/* Step 4, once all topics' ends are known: gives the topic its blocks, frees what was superseded or trimmed. */
 enum walrus_code recovery_attach(struct recovery *recovery, struct found_node *node, struct walrus_error *error);
 
 /* Begins a scan of the block, through recovery->window. */

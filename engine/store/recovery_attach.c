@@ -88,12 +88,19 @@ enum walrus_code recovery_attach(struct recovery *recovery, struct found_node *n
     struct walrus_topic *topic = node->topic;
     const struct topic_end *end = &node->end;
     topic->visible_ns = end->last_ns;
-    for (size_t i = 0; i < node->block_count + node->superseded_count; i++) {
+    for (size_t i = 0; i < node->block_count + node->aside_count; i++) {
         const struct found_block *block = &node->blocks[i];
         topic->next_block_index = max_u64(topic->next_block_index, block->index + 1);
         if (i >= node->block_count)
             (void)segment_set_release(&recovery->log->segments, block->segment, block->segment_offset, block->bytes);
     }
+    topic->damages = end->damages;
+    topic->first_sequence = node->begin.sequence;
+    topic->first_offset = node->begin.offset;
+    topic->next_sequence = topic->visible_sequence = end->at.sequence;
+    topic->next_offset = topic->visible_offset = end->at.offset;
+    topic->recovered_sequence = end->at.sequence;
+    atomic_store(&topic->durable_sequence, end->at.sequence); /* true before the open returns: recovery.c, step 5 */
     if (node->block_count == 0)
         return WALRUS_OK;
     if (end->empty) {
@@ -107,13 +114,7 @@ enum walrus_code recovery_attach(struct recovery *recovery, struct found_node *n
     enum walrus_code code = add_blocks(node, error);
     if (code == WALRUS_OK)
         code = settle_tail(recovery, node, error);
-    if (code != WALRUS_OK)
-        return code;
-    topic->damages = end->damages;
-    topic->next_sequence = topic->visible_sequence = end->at.sequence;
-    topic->next_offset = topic->visible_offset = end->at.offset;
-    topic->recovered_sequence = end->at.sequence;
-    atomic_store(&topic->durable_sequence, end->at.sequence); /* true before the open returns: recovery.c, step 5 */
-    settle_framing(topic, node->record.framing);
-    return WALRUS_OK;
+    if (code == WALRUS_OK)
+        settle_framing(topic, node->record.framing);
+    return code;
 }

@@ -35,10 +35,11 @@ static bool add(struct found_node *node, const struct found_cursor *cursor)
     return true;
 }
 
-enum walrus_code recovery_keep_cursor(struct recovery *recovery, uint64_t slot, const struct cursor_record *record,
-                                      bool *used, struct walrus_error *error)
+enum walrus_code recovery_keep_cursor(struct recovery *recovery, const struct found_cursor *cursor, bool *used,
+                                      struct walrus_error *error)
 {
     struct found_node *node;
+    const struct cursor_record *record = &cursor->record;
     *used = false;
     recovery->highest_id = max_u64(recovery->highest_id, record->topic_id);
     if (record->group_id != CURSOR_GROUP_RETAINED) {
@@ -51,7 +52,7 @@ enum walrus_code recovery_keep_cursor(struct recovery *recovery, uint64_t slot, 
     HASH_FIND(hh, recovery->nodes, &record->topic_id, sizeof(record->topic_id), node);
     if (!node || !node->is_topic || node->deleted)
         return WALRUS_OK;
-    if (!add(node, &(struct found_cursor){.slot = slot, .record = *record}))
+    if (!add(node, cursor))
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "recovery: out of memory");
     *used = true;
     return WALRUS_OK;
@@ -74,10 +75,10 @@ const struct found_cursor *recovery_farthest_cursor(const struct found_node *nod
     return farthest;
 }
 
-static enum walrus_code keep(uint64_t slot, const struct cursor_record *record, void *context, bool *used,
+static enum walrus_code keep(uint64_t slot, bool torn, const struct cursor_record *record, void *context, bool *used,
                              struct walrus_error *error)
 {
-    return recovery_keep_cursor(context, slot, record, used, error);
+    return recovery_keep_cursor(context, &(struct found_cursor){slot, torn, *record}, used, error);
 }
 
 enum walrus_code recovery_load_cursors(struct recovery *recovery, struct walrus_error *error)
@@ -88,7 +89,8 @@ enum walrus_code recovery_load_cursors(struct recovery *recovery, struct walrus_
     if (code != WALRUS_OK)
         return code;
     if (recovery->cursors_on_record && !log->cursors.file)
-        recovery_note(recovery, &log->findings.damages, "the cursor file is missing: consuming begins anew");
+        recovery_note(recovery, &log->findings.damages,
+                      "the cursor file is missing: consuming begins anew, and what was trimmed may be there again");
     if (damages > 0)
         recovery_note(recovery, &log->findings.damages, "%" PRIu64 " damaged cursors", damages);
     return WALRUS_OK;
@@ -104,7 +106,8 @@ static void check_end(struct recovery *recovery, struct found_node *node)
     const struct cursor_record *record = &farthest->record;
     topic->damages++;
     recovery_note(recovery, &recovery->log->findings.damages,
-                  "'%s': its cursor stands at %" PRIu64 ", behind its end at %" PRIu64, topic->name, record->sequence,
+                  "'%s': its %s stands at %" PRIu64 ", behind its end at %" PRIu64, topic->name,
+                  record->group_id == CURSOR_GROUP_RETAINED ? "first retained entry" : "cursor", record->sequence,
                   topic->next_sequence);
     /* Sequences are never used twice: what is appended goes on where the lost entries ended. */
     topic->next_sequence = topic->visible_sequence = topic->recovered_sequence = record->sequence;
@@ -119,6 +122,11 @@ enum walrus_code recovery_restore_cursors(struct recovery *recovery, struct foun
     struct walrus_log *log = recovery->log;
     enum walrus_code code = WALRUS_OK;
     check_end(recovery, node);
+    struct head *head = &node->topic->head;
+    const struct found_cursor *retained = recovery_cursor_of(node, CURSOR_GROUP_RETAINED);
+    head->on_record = node->trimmed;
+    if (retained)
+        *head = (struct head){node->trimmed, true, retained->slot, retained->record.generation};
     for (size_t i = 0; code == WALRUS_OK && i < node->cursor_count; i++) {
         const struct found_cursor *found = &node->cursors[i];
         struct group *group = found->obsolete ? NULL : group_table_find_id(&log->groups, found->record.group_id);

@@ -83,28 +83,33 @@ static int by_index(const void *a, const void *b)
 static int living_first(const void *a, const void *b)
 {
     const struct found_block *x = a, *y = b;
-    return x->superseded != y->superseded ? x->superseded - y->superseded : by_index(a, b);
+    bool x_aside = x->superseded || x->trimmed, y_aside = y->superseded || y->trimmed;
+    return x_aside != y_aside ? x_aside - y_aside : by_index(a, b);
 }
 
 /*
  * Puts the blocks in order. One that begins at or behind the start of a later one was given up: what failed into it was
- * never acknowledged. Such blocks come last, and node->block_count leaves them out.
+ * never acknowledged. One whose next begins at or before the first retained entry was to be cleared. Such blocks come
+ * last, and node->block_count leaves them out.
  */
-static void set_superseded_aside(struct found_node *node)
+static void set_dead_blocks_aside(struct found_node *node)
 {
     uint64_t least = UINT64_MAX;
     size_t aside = 0;
+    if (node->block_count == 0)
+        return;
     qsort(node->blocks, node->block_count, sizeof(*node->blocks), by_index);
     for (size_t i = node->block_count; i-- > 0;) {
         struct found_block *block = &node->blocks[i];
         block->superseded = block->first_sequence >= least;
+        block->trimmed = !block->superseded && least <= node->begin.sequence;
         least = block->superseded ? least : block->first_sequence;
-        aside += block->superseded;
+        aside += block->superseded || block->trimmed;
     }
     if (aside > 0)
         qsort(node->blocks, node->block_count, sizeof(*node->blocks), living_first);
     node->block_count -= aside;
-    node->superseded_count += aside;
+    node->aside_count += aside;
 }
 
 static size_t first_to_walk(const struct walk *walk)
@@ -230,9 +235,12 @@ static int learn_horizon(struct walk *walk)
     return 0;
 }
 
-static void note_damage(struct walk *walk)
+/* Entries from the current place up to `next` are damaged. */
+static void note_damage(struct walk *walk, uint64_t next)
 {
     const struct found_block *block = block_of(walk, walk->at.block);
+    if (next <= walk->node->begin.sequence)
+        return; /* they were trimmed: nobody will miss them */
     walk->damages++;
     walk->batch_damaged = true;
     recovery_note(walk->recovery, &walk->recovery->log->findings.damages,
@@ -262,7 +270,7 @@ static int meet_gap(struct walk *walk, uint64_t claimed)
          * counted. */
         if (walk->horizon <= (walk->in_batch ? walk->batch_begin.sequence : walk->at.sequence))
             return 0;
-        note_damage(walk);
+        note_damage(walk, limit + 1);
         enter_block(walk, walk->at.block + 1);
         return 1;
     }
@@ -283,7 +291,7 @@ static int meet_gap(struct walk *walk, uint64_t claimed)
         if (lost > 0)
             return 0;
     }
-    note_damage(walk);
+    note_damage(walk, found > 0 ? block->first_sequence + header.index : limit);
     if (found > 0) {
         walk->at.place = next;
         walk->at.sequence = block->first_sequence + header.index;
@@ -294,25 +302,52 @@ static int meet_gap(struct walk *walk, uint64_t claimed)
     return 1;
 }
 
+/* What the cursor file says about where the topic begins. */
+static void find_begin(struct found_node *node)
+{
+    const struct found_cursor *head = recovery_cursor_of(node, CURSOR_GROUP_RETAINED);
+    node->begin = (struct topic_begin){.lost = node->trimmed && !head};
+    if (head) {
+        node->begin.sequence = head->record.sequence;
+        node->begin.offset = head->record.offset;
+    }
+}
+
+/* The topic was trimmed, and nothing says any more how far: it begins with what there is. */
+static void meet_lost_begin(struct walk *walk)
+{
+    struct found_node *node = walk->node;
+    walk->damages++;
+    recovery_note(walk->recovery, &walk->recovery->log->findings.damages,
+                  "'%s': where it begins is lost; what was trimmed may be there again", walk->topic->name);
+    if (node->block_count > 0) {
+        node->begin.sequence = block_of(walk, 0)->first_sequence;
+        node->begin.offset = block_of(walk, 0)->first_offset;
+    }
+}
+
 /*
- * The topic's first entries are in no block. If nothing says that they were durable, a power cut took the first block's
- * header: the topic is the prefix before them, which is empty. Else they are missing, and the rest is kept.
+ * The topic's first retained entries are in no block. If nothing says that they were durable, a power cut took the
+ * first block's header: the topic is the prefix before them, which is empty. Else they are missing, and the rest is
+ * kept. Where a copy of the head is not valid, a later head may have been in it: then all before that was durable.
  */
 static enum walrus_code meet_missing_start(struct walk *walk, bool *empty, struct walrus_error *error)
 {
+    const struct topic_begin *begin = &walk->node->begin;
+    const struct found_cursor *head = recovery_cursor_of(walk->node, CURSOR_GROUP_RETAINED);
     enter_block(walk, 0);
     int rc = learn_horizon(walk);
     if (rc < 0)
         return read_error(walk, rc, error);
-    *empty = walk->horizon == 0;
+    *empty = walk->horizon <= begin->sequence && !(head && head->torn);
     if (*empty) {
-        walk->at = (struct record_place){0};
+        walk->at = (struct record_place){.sequence = begin->sequence, .offset = begin->offset};
         return WALRUS_OK;
     }
     walk->damages++;
     recovery_note(walk->recovery, &walk->recovery->log->findings.damages,
-                  "'%s': the blocks of entries 0 to %" PRIu64 " are missing", walk->topic->name,
-                  block_of(walk, 0)->first_sequence - 1);
+                  "'%s': the blocks of entries %" PRIu64 " to %" PRIu64 " are missing", walk->topic->name,
+                  begin->sequence, block_of(walk, 0)->first_sequence - 1);
     return WALRUS_OK;
 }
 
@@ -322,8 +357,11 @@ static enum walrus_code walk_records(struct walk *walk, bool *empty, struct walr
     *empty = false;
     /* The catalogue may not have what the entries were written with: a change of it is durable later than they. */
     topic_set_framing(walk->topic, block_of(walk, 0)->framing);
-    walk->newest_durable = block_of(walk, walk->node->block_count - 1)->durable_sequence;
-    if (block_of(walk, 0)->first_sequence > 0) {
+    /* What was trimmed was durable. */
+    walk->horizon = walk->node->begin.sequence;
+    walk->newest_durable =
+        max_u64(block_of(walk, walk->node->block_count - 1)->durable_sequence, walk->node->begin.sequence);
+    if (block_of(walk, 0)->first_sequence > walk->node->begin.sequence) {
         enum walrus_code code = meet_missing_start(walk, empty, error);
         if (code != WALRUS_OK || *empty)
             return code;
@@ -350,10 +388,14 @@ enum walrus_code recovery_walk(struct recovery *recovery, struct found_node *nod
 {
     struct walk walk = {.recovery = recovery, .node = node, .topic = node->topic, .last_ns = node->topic->created_ns};
     struct topic_end *end = &node->end;
-    *end = (struct topic_end){.empty = true, .last_ns = walk.last_ns};
+    find_begin(node);
+    set_dead_blocks_aside(node);
+    if (node->begin.lost)
+        meet_lost_begin(&walk);
+    *end = (struct topic_end){.empty = true, .last_ns = walk.last_ns, .damages = walk.damages};
+    end->at = end->walked = (struct record_place){.sequence = node->begin.sequence, .offset = node->begin.offset};
     if (node->block_count == 0)
         return WALRUS_OK;
-    set_superseded_aside(node);
     enum walrus_code code = walk_records(&walk, &end->empty, error);
     if (code != WALRUS_OK)
         return code;

@@ -12,6 +12,7 @@
 struct store_sabotage {
     bool no_commit_mark_check; /* recovery keeps entries of a batch without its commit mark */
     bool cursor_before_data;   /* a cursor is persisted without making the entries before it durable */
+    bool blocks_before_head;   /* blocks are cleared before the first retained entry is on disk */
     bool newer_segment_only;   /* a sync leaves out the segments that a topic wrote before its newest one */
 };
 extern struct store_sabotage store_sabotage;

@@ -87,7 +87,7 @@ enum walrus_code topic_seek_sequence(struct walrus_topic *topic, uint64_t sequen
         return error_system(error, rc, "seek in '%s'", topic->name);
     /* A damaged entry has a place in the order all the same: reading there reports it. */
     if (rc == -ENOENT || found.sequence != sequence)
-        found = (struct walrus_position){.sequence = sequence, .offset = found.offset};
+        found = (struct walrus_position){.sequence = sequence, .offset = max_u64(found.offset, view.first_offset)};
     *position = found;
     return WALRUS_OK;
 }

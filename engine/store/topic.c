@@ -30,6 +30,7 @@ struct walrus_topic *topic_create(struct walrus_log *log, uint64_t id, const cha
     topic->id = id;
     topic_set_framing(topic, framing);
     atomic_init(&topic->references, 1);
+    pthread_mutex_init(&topic->trim_lock, NULL);
     pthread_mutex_init(&topic->append_lock, NULL);
     pthread_mutex_init(&topic->lock, NULL);
     return topic;
@@ -46,6 +47,8 @@ void topic_release(struct walrus_topic *topic)
         return;
     group_cursors_destroy(topic);
     bool deleted = atomic_load(&topic->deleted);
+    if (deleted && topic->head.has_slot)
+        cursor_file_free_slot(&topic->log->cursors, topic->head.slot, topic->head.generation);
     for (size_t i = 0; i < topic->block_count; i++) {
         if (deleted)
             topic_block_release(topic, topic->blocks[i]);
@@ -57,6 +60,7 @@ void topic_release(struct walrus_topic *topic)
     watch_list_destroy(atomic_load(&topic->watches));
     pthread_mutex_destroy(&topic->lock);
     pthread_mutex_destroy(&topic->append_lock);
+    pthread_mutex_destroy(&topic->trim_lock);
     free(topic->name);
     free(topic);
 }
@@ -199,6 +203,31 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
     while (superseded_count > 0)
         topic_block_release(topic, superseded[--superseded_count]);
     return WALRUS_OK;
+}
+
+void topic_begin_at(struct walrus_topic *topic, uint64_t sequence, uint64_t offset)
+{
+    struct block *gone = NULL, **next = &gone;
+    size_t count = 0;
+    pthread_mutex_lock(&topic->lock);
+    topic->first_sequence = sequence;
+    topic->first_offset = offset;
+    while (count + 1 < topic->block_count && topic->blocks[count + 1]->first_sequence <= sequence) {
+        struct block *block = topic->blocks[count++];
+        topic->block_bytes -= block->bytes;
+        block->next_gone = NULL;
+        *next = block;
+        next = &block->next_gone;
+    }
+    topic->block_count -= count;
+    if (count > 0)
+        memmove(topic->blocks, topic->blocks + count, topic->block_count * sizeof(struct block *));
+    pthread_mutex_unlock(&topic->lock);
+    while (gone) { /* the oldest first: should a crash stop the clearing, what is left has no gaps */
+        struct block *block = gone;
+        gone = block->next_gone;
+        topic_block_release(topic, block);
+    }
 }
 
 static void publish_locked(struct walrus_topic *topic, const struct topic_end_of_stream *end)

@@ -38,7 +38,7 @@ struct block {
     uint64_t prewritten_end; /* append_lock: zeros were written up to here, for appends to overwrite */
     _Atomic uint32_t references;
     _Atomic uint64_t end_place; /* no visible record ends behind this place */
-    struct block *next_cleared; /* the janitor's */
+    struct block *next_gone;    /* of those that have left the topic */
 };
 
 /* A segment that holds entries of the topic which are not known durable, and the ticket of the last one. */
@@ -53,6 +53,14 @@ struct durable_probe {
     struct segment *segment; /* NULL: none */
     uint64_t ticket;
     uint64_t sequence;
+};
+
+/* Where the topic's first retained entry is kept: a slot of the cursor file. */
+struct head {
+    bool on_record; /* the catalogue says that there is one */
+    bool has_slot;
+    uint64_t slot;
+    uint64_t generation; /* of the slot's newest copy */
 };
 
 struct walrus_topic {
@@ -78,6 +86,10 @@ struct walrus_topic {
     struct walrus_retention retention; /* may be INHERIT; changed under `lock` too, so that either will do to look */
     bool deleting;
 
+    pthread_mutex_t trim_lock;
+    /* trim_lock */
+    struct head head;
+
     pthread_mutex_t append_lock;
     /* append_lock */
     struct block *tail; /* where the next record goes; NULL: a new block first */
@@ -94,7 +106,8 @@ struct walrus_topic {
     size_t block_count;
     size_t block_capacity;
     uint64_t block_bytes; /* of those in the list: kept as they come and go, so that asking costs no walk */
-    _Atomic uint64_t first_sequence; /* changed under the lock, read anywhere */
+    _Atomic uint64_t
+        first_sequence; /* of the first retained entry; changed under trim_lock too (head.h), read anywhere */
     uint64_t first_offset;
     uint64_t visible_sequence; /* readers see entries below */
     uint64_t visible_offset;
@@ -149,6 +162,10 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
 
 /* Frees the struct and the space on disk. For a block that nobody else knows. */
 void topic_block_discard(struct walrus_topic *topic, struct block *block);
+
+/* Has the topic begin at an entry that readers see; blocks wholly before it leave the list, but never the last one.
+ * Needs trim_lock. */
+void topic_begin_at(struct walrus_topic *topic, uint64_t sequence, uint64_t offset);
 
 /* Gives back what topic_find_block() handed out. The last one hands a block that has left the topic to the janitor. */
 void topic_block_release(struct walrus_topic *topic, struct block *block);

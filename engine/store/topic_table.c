@@ -208,6 +208,10 @@ static enum walrus_code emit_below(const struct table_node *parent, struct catal
         table_record(node, node->topic ? CATALOG_TOPIC_CREATED : CATALOG_NAMESPACE_CREATED, &record);
         *highest_id = node->id > *highest_id ? node->id : *highest_id;
         code = catalog_append(into, &record, &ticket, error);
+        if (code == WALRUS_OK && node->topic && (node->topic->head.on_record || node->topic->head.has_slot)) {
+            record = (struct catalog_record){.type = CATALOG_TOPIC_TRIMMED, .node_id = node->id};
+            code = catalog_append(into, &record, &ticket, error);
+        }
         if (code == WALRUS_OK && !node->topic)
             code = emit_below(node, into, highest_id, error);
         if (code != WALRUS_OK)

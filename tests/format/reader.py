@@ -18,9 +18,9 @@ BLOCK_HEADER, BLOCK_MAX, NAME_MAX = 128, 1 << 31, 1023
 RECORD_HEADER, PAYLOAD_MAX, RESERVE = 32, 1 << 30, 32
 KINDS = ENTRY, COMMIT_MARK, DURABLE_MARK = 1, 2, 3
 IN_BATCH, LAG_UNKNOWN = 1, 255
-TOPIC_CREATED, TOPIC_DELETED, GROUP_CREATED, GROUP_DELETED, GROUP_CHANGED = 1, 2, 9, 10, 11
+TOPIC_CREATED, TOPIC_DELETED, TOPIC_TRIMMED, GROUP_CREATED, GROUP_DELETED, GROUP_CHANGED = 1, 2, 16, 9, 10, 11
 FIELD_NAME, FIELD_CONSISTENCY, FIELD_INTERVAL = 1, 10, 11
-DEFAULT_GROUP, RETAINED = 0, 2**64 - 1
+DEFAULT_GROUP, GROUP_HEAD = 0, 2**64 - 1
 CONSISTENCIES = {0: "as the log", 1: "strict", 2: "at-least-once"}
 DELIMITERS = {0: b"\n", 1: b"", 2: b"\0"}
 NOT_ZERO = re.compile(rb"[^\0]")
@@ -169,6 +169,8 @@ class Topic:
         self.log, self.id, self.name = log, topic_id, name
         self.blocks, self.entries, self.pending = [], [], []
         self.next_sequence = 0
+        self.on_record = False  # that it was trimmed
+        self.head, self.head_known, self.head_torn = 0, False, False
 
     def find(self, verdict, block, place, sequence):
         self.log.find(verdict, block.file.name, block.place + place, self.name, sequence)
@@ -183,15 +185,24 @@ class Topic:
                 self.supersede(block, block.valid_records())
             else:
                 live.insert(0, block)
+        while len(live) > 1 and live[1].first_sequence <= self.head:
+            self.find("trimmed", live[0], 0, live[0].first_sequence)
+            live.pop(0)
         self.blocks = live
+        if self.on_record and not self.head_known:
+            self.log.find("damaged", "cursors", 0, self.name, live[0].first_sequence if live else 0)
+            self.head = live[0].first_sequence if live else 0
+        self.next_sequence = min(self.head, live[0].first_sequence) if live else self.head
         for block in live:
             block.records = list(block.valid_records())
-            block.proof = max([block.durable] + [record.durable_below() for record in block.records])
+            block.proof = max([block.durable, self.head] + [record.durable_below() for record in block.records])
         if not live or self.goes_on_from_the_start():
             all(self.walk_block(i) and self.is_linked(i) for i in range(len(live)))  # up to where the topic ends
         for entry in self.pending:  # a batch at the end without its mark
-            self.find("uncommitted", entry.block, entry.place, entry.sequence)
+            if entry.sequence >= self.head:
+                self.find("uncommitted", entry.block, entry.place, entry.sequence)
             self.next_sequence = self.pending[0].sequence
+        self.next_sequence = max(self.next_sequence, self.head)
 
     def supersede(self, block, records):
         for record in (record for record in records if record.kind == ENTRY):
@@ -200,11 +211,11 @@ class Topic:
     def goes_on_from_the_start(self):
         """Whether the first block begins the topic, or the lost blocks before it are damage."""
         first = self.blocks[0]
-        if first.first_sequence == 0:
+        if first.first_sequence <= self.head:
             return True
-        lost = max(block.proof for block in self.blocks) > 0
-        self.find("damaged" if lost else "torn", first, 0, 0)
-        self.next_sequence = first.first_sequence if lost else 0
+        lost = max(block.proof for block in self.blocks) > self.head or self.head_torn
+        self.find("damaged" if lost else "torn", first, 0, self.head)
+        self.next_sequence = first.first_sequence if lost else self.head
         return lost
 
     def is_linked(self, i):
@@ -219,14 +230,14 @@ class Topic:
         """Takes the records of a block. False: the topic ends in it."""
         block = self.blocks[i]
         limit = self.blocks[i + 1].first_sequence if i + 1 < len(self.blocks) else None
-        later_blocks = max((later.proof for later in self.blocks[i + 1:]), default=0)
+        later_blocks = max((later.proof for later in self.blocks[i + 1:]), default=self.head)
         place = block.header_bytes
         for j, record in enumerate(block.records):
             expected = record.place == place and record.sequence == self.next_sequence
             reached = limit is not None and self.next_sequence >= limit
             if not expected and not reached:
                 proof = max([later_blocks] + [later.durable_below() for later in block.records[j:]])
-                if not self.go_on_behind(block, place, proof):
+                if not self.go_on_behind(block, place, proof, record.sequence if limit is None else min(record.sequence, limit)):
                     return False
                 if record.sequence == self.next_sequence:  # only a mark is missing, so a batch ended here
                     self.commit()
@@ -243,15 +254,16 @@ class Topic:
             if NOT_ZERO.search(block.data, place):
                 self.find("torn", block, place, self.next_sequence)
         elif self.next_sequence < limit:
-            if not self.go_on_behind(block, place, later_blocks):
+            if not self.go_on_behind(block, place, later_blocks, limit):
                 return False
             self.next_sequence = limit
         return True
 
-    def go_on_behind(self, block, place, proof):
+    def go_on_behind(self, block, place, proof, following):
         """Judges the place where no expected record stands. proof: H. False: the topic ends there."""
         damaged = self.next_sequence < proof or not block.may_be_unfinished(place)
-        self.find("damaged" if damaged else "torn", block, place, self.next_sequence)
+        verdict = "trimmed" if self.next_sequence < following <= self.head else "damaged"
+        self.find(verdict if damaged else "torn", block, place, self.next_sequence)
         return damaged
 
     def take(self, record):
@@ -273,7 +285,11 @@ class Topic:
             self.commit()
 
     def commit(self):
-        self.entries += self.pending
+        for entry in self.pending:
+            if entry.sequence < self.head:
+                self.find("trimmed", entry.block, entry.place, entry.sequence)
+            else:
+                self.entries.append(entry)
         self.pending = []
 
 
@@ -291,10 +307,10 @@ class Log:
         for name in sorted(os.listdir(directory)):
             if re.fullmatch("segment-[0-9a-f]{16}", name):
                 self.read_segment(name)
-        for topic in self.topics.values():
-            topic.walk()
         if os.path.exists(os.path.join(directory, "cursors")):
             self.read_cursors(File(directory, "cursors", b"walrusCU"))
+        for topic in self.topics.values():
+            topic.walk()
 
     def find(self, verdict, file, place, topic=None, sequence=None):
         self.findings.append({"kind": "finding", "verdict": verdict, "topic": topic, "file": file,
@@ -323,6 +339,8 @@ class Log:
             at += 4 + length
         if kind == TOPIC_CREATED and node not in self.deleted:
             self.topics[node] = Topic(self, node, fields.get(FIELD_NAME, b"").decode(errors="surrogateescape"))
+        elif kind == TOPIC_TRIMMED and node in self.topics:
+            self.topics[node].on_record = True
         elif kind == TOPIC_DELETED:
             self.deleted.add(node)
             self.topics.pop(node, None)
@@ -369,18 +387,21 @@ class Log:
                 continue
             topic_id, group, _, sequence, _, _ = max(valid, key=lambda copy: copy[2])
             topic = self.topics[topic_id].name if topic_id in self.topics else None
-            if topic is None or group != RETAINED and group not in self.groups:
+            if topic is None or group != GROUP_HEAD and group not in self.groups:
                 continue  # free
-            self.cursors.append({"kind": "cursor", "topic": topic, "topic_id": topic_id,
-                                 "group": None if group == RETAINED else self.groups[group]["group"],
-                                 "sequence": sequence})
+            if group == GROUP_HEAD:
+                owner = self.topics[topic_id]
+                owner.head, owner.head_known, owner.head_torn = sequence, True, written > len(valid)
+            else:
+                self.cursors.append({"kind": "cursor", "topic": topic, "topic_id": topic_id,
+                                     "group": self.groups[group]["group"], "sequence": sequence})
             if written > len(valid):  # what a crash may leave
                 self.find("torn", file.name, place, topic, sequence)
 
     def report(self, with_data):
         for topic in self.topics.values():
             yield {"kind": "topic", "name": topic.name, "id": topic.id, "entries": len(topic.entries),
-                   "next_sequence": topic.next_sequence}
+                   "first_sequence": topic.head, "next_sequence": topic.next_sequence}
             for entry in topic.entries:
                 line = {"kind": "entry", "topic": topic.name, "sequence": entry.sequence, "offset": entry.offset,
                         "time_ns": entry.time, "length": entry.size}
@@ -396,7 +417,7 @@ class Log:
         verdicts = [finding["verdict"] for finding in self.findings]
         yield {"kind": "summary", "topics": len(self.topics), "segments": self.segments, "entries": len(entries),
                "payload_bytes": sum(entry.size for entry in entries), "cursors": len(self.cursors),
-               **{verdict: verdicts.count(verdict) for verdict in ("torn", "uncommitted", "superseded", "damaged")}}
+               **{verdict: verdicts.count(verdict) for verdict in ("torn", "uncommitted", "superseded", "trimmed", "damaged")}}
 
 
 def main():

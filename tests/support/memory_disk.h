@@ -56,6 +56,7 @@ struct memory_disk_knobs {
     void *on_operation_context;
     uint64_t capacity_bytes; /* 0: no limit. Counted in 4 KiB pages, as written or reserved */
     uint64_t seed;           /* decides the order of a submission and what a failed sync left on the disk */
+    bool threads;            /* logs that are opened work in the background too, and the order is no longer the same */
     bool atomic_sectors; /* a milder power cut: no torn sectors, and a sector holds all that was written to it so far */
     /* Deliberately broken, for controls: */
     bool lies_sync;           /* sync does nothing and says ok */

@@ -598,7 +598,7 @@ struct io *memory_disk_open(struct memory_disk *disk)
 {
     struct memory_io *io = memory_must(calloc(1, sizeof *io));
     io->base.ops = &memory_disk_ops;
-    io->base.no_threads = true;
+    io->base.no_threads = !disk->knobs.threads;
     snprintf(io->base.uring_reason, sizeof io->base.uring_reason, "memory disk");
     io->disk = disk;
     return &io->base;

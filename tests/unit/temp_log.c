@@ -73,6 +73,14 @@ void temp_dir_remove(const char *path)
 
 /* ---- logs ---- */
 
+/* A disk whose logs work in the background as those on real files do. */
+static struct memory_disk *make_disk(void)
+{
+    struct memory_disk *disk = memory_disk_create();
+    memory_disk_knobs(disk)->threads = true;
+    return disk;
+}
+
 static bool choose_backend(struct temp_log *temp)
 {
     const char *name = getenv("WALRUS_TEST_BACKEND");
@@ -85,7 +93,7 @@ static bool choose_backend(struct temp_log *temp)
     else if (strcmp(name, "mmap") == 0)
         temp->options.backend = WALRUS_BACKEND_MMAP;
     else if (strcmp(name, "memory") == 0)
-        temp->disk = memory_disk_create();
+        temp->disk = make_disk();
     else if (strcmp(name, "fd") != 0) {
         print_error("WALRUS_TEST_BACKEND: '%s' is none of: fd, fd-no-uring, mmap, memory\n", name);
         return false;
@@ -135,7 +143,7 @@ void temp_log_erase(struct temp_log *temp)
 {
     if (temp->disk) {
         memory_disk_destroy(temp->disk);
-        temp->disk = memory_disk_create();
+        temp->disk = make_disk();
     }
     temp_dir_remove(temp->options.data_dir);
 }

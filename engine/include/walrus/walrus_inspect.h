@@ -20,7 +20,8 @@ enum walrus_item_kind {
     WALRUS_ITEM_BLOCK,       /* header of a block */
     WALRUS_ITEM_ENTRY,       /* one entry */
     WALRUS_ITEM_MARK,        /* a batch commit mark or a durable mark */
-    WALRUS_ITEM_GAP          /* bytes that are none of these where one was expected */
+    WALRUS_ITEM_GAP,         /* bytes that are none of these where one was expected */
+    WALRUS_ITEM_HEAD         /* the slot of the cursor file that says where a trimmed topic begins */
 };
 
 enum walrus_verdict {
@@ -30,7 +31,8 @@ enum walrus_verdict {
     WALRUS_VERDICT_SUPERSEDED,  /* entry that failed and whose sequence a later block took: never visible */
     WALRUS_VERDICT_DAMAGED,     /* bytes changed after they were written; an entry is lost or unreadable */
     WALRUS_VERDICT_MISSING,     /* something that later data proves was there, is not */
-    WALRUS_VERDICT_UNKNOWN      /* a version or kind that this library does not know */
+    WALRUS_VERDICT_UNKNOWN,     /* a version or kind that this library does not know */
+    WALRUS_VERDICT_TRIMMED      /* before the topic's first retained entry: given up, its space is given back */
 };
 
 struct walrus_item {
@@ -43,7 +45,7 @@ struct walrus_item {
     uint64_t topic_id;      /* 0 if none or unknown */
     const char *topic_name; /* NULL if unknown */
     uint64_t block_index;   /* number of the block in its topic */
-    uint64_t sequence;      /* entry: its own; block: its first; cursor: its position; gap: first one missing */
+    uint64_t sequence;      /* entry: its own; block: its first; cursor, head: its position; gap: first one missing */
     uint64_t offset;        /* stream offset that belongs to `sequence` */
     uint64_t time_ns;
     uint64_t payload_bytes; /* entries */
@@ -55,6 +57,7 @@ struct walrus_item {
 struct walrus_inspect_summary {
     uint64_t segments, blocks, topics, entries, payload_bytes, cursors;
     uint64_t torn, uncommitted, superseded; /* items that a crash may leave */
+    uint64_t trimmed;                       /* items before their topic's first retained entry */
     uint64_t damaged, missing, unknown;     /* items that must not be there */
 };
 
