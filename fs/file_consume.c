@@ -41,7 +41,7 @@ static void reply_part(struct request *request, const struct open_file *file, co
 static void reply_whole(struct request *request, const struct open_file *file)
 {
     /* The memory that the request came in is free for the answer, and the entries were chosen to fit. */
-    char *reply = request->buffer.mem;
+    char *reply = request->reply;
     size_t used = 0;
     for (size_t i = 0; i < file->entries.count; i++) {
         const struct walrus_entry *entry = &file->entries.items[i];

@@ -30,7 +30,7 @@ static void reply_stream(struct request *request, struct open_file *file)
 {
     struct walrus_error error;
     size_t got = 0;
-    void *buffer = request->buffer.mem;
+    void *buffer = request->reply;
     uint64_t offset = file->base_offset + (uint64_t)request->offset;
     if (walrus_read_stream(file->topic, &file->position, offset, buffer, request->size, &got, &error) != WALRUS_OK) {
         fuse_reply_err(request->req, fs_errno(request->fs, &error));

@@ -17,6 +17,7 @@
 #include "node_table.h"
 #include "open_file.h"
 #include "options.h"
+#include "transport.h"
 #include "workers.h"
 
 #define FS_MAX_WRITE_BYTES (1u << 20) /* largest WRITE request */
@@ -27,9 +28,10 @@ struct fs {
     struct fuse_session *session;
     int data_dir_fd;
     uint64_t started_ns;
-    bool initialised;      /* the kernel and we agree; loop thread only */
+    bool initialised;      /* the kernel and we agree; the loop's thread only */
     size_t read_bytes_max; /* what the memory of a request can hold of a reply; set before the first read */
     struct loop loop;
+    struct transport transport;
     struct workers changers; /* run what may wait for a sync */
     struct workers readers;  /* run what reads, which a disk busy with syncs must not hold up */
     struct node_table nodes;

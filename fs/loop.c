@@ -63,9 +63,8 @@ static struct request *request_get(struct fs *fs)
     return request;
 }
 
-void request_release(struct request *request)
+void loop_take_back(struct loop *loop, struct request *request)
 {
-    struct loop *loop = &request->fs->loop;
     pthread_mutex_lock(&loop->mutex);
     bool keep = loop->spare_count < SPARE_MAX;
     if (keep) {
@@ -80,27 +79,13 @@ void request_release(struct request *request)
     }
 }
 
-struct request *request_begin(fuse_req_t req)
+static void process(struct fs *fs, struct request *request)
 {
-    struct fs *fs = fuse_req_userdata(req);
-    struct request *request = fs->loop.current;
-    *request = (struct request){.fs = fs, .req = req, .workers = &fs->changers, .buffer = request->buffer};
-    return request;
-}
-
-void request_defer(struct request *request, bool (*handler)(struct request *request, bool may_wait))
-{
-    struct fs *fs = request->fs;
-    request->handler = handler;
-    fs->loop.current = NULL;
-    workers_submit(request->workers, request);
-}
-
-void request_run(struct request *request, bool (*handler)(struct request *request, bool may_wait))
-{
-    if (!handler(request, false)) {
-        request_defer(request, handler);
-    }
+    request->reply = request->buffer.mem;
+    request_set_current(request);
+    fuse_session_process_buf(fs->session, &request->buffer);
+    fs->loop.current = request_current();
+    request_set_current(NULL);
 }
 
 int loop_run(struct fs *fs, void (*on_ready)(struct fs *fs))
@@ -125,9 +110,13 @@ int loop_run(struct fs *fs, void (*on_ready)(struct fs *fs))
         if (received <= 0) {
             return -received;
         }
-        fuse_session_process_buf(fs->session, buffer);
+        process(fs, loop->current);
         if (!ready && fs->initialised) {
             ready = true;
+            int status = transport_start(&fs->transport);
+            if (status != 0) {
+                return status;
+            }
             on_ready(fs);
         }
     }

@@ -1,5 +1,6 @@
 /*
- * loop.h - receives requests and keeps the memory they come in.
+ * loop.h - receives requests from the device and keeps the memory they come in. With FUSE-over-io_uring (transport.h)
+ * only those come here that have no answer: forgets and interruptions.
  */
 #ifndef WALRUSFS_LOOP_H
 #define WALRUSFS_LOOP_H
@@ -20,6 +21,9 @@ struct loop {
 
 void loop_init(struct loop *loop);
 void loop_fini(struct loop *loop);
+
+/* Takes a request that was received by the loop back, with its memory. Any thread. */
+void loop_take_back(struct loop *loop, struct request *request);
 
 /*
  * Serves until the file system is unmounted or a signal ends the session. Calls on_ready once, when the first request

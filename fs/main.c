@@ -106,7 +106,11 @@ static int close_log(struct fs *fs)
 
 static void on_ready(struct fs *fs)
 {
-    (void)fs;
+    char text[256];
+    if (fs->options->foreground) {
+        transport_describe(&fs->transport, text, sizeof text);
+        report("serving %s through %s", fs->options->mountpoint, text);
+    }
     daemon_ready();
 }
 
@@ -117,6 +121,7 @@ static int serve_with_workers(struct fs *fs)
     int status = signals_watch(&watch, fs->session);
     if (status == 0) {
         status = loop_run(fs, on_ready);
+        transport_drain(&fs->transport);
         signals_unwatch(&watch);
     }
     return status;
@@ -135,6 +140,7 @@ static int serve(struct fs *fs)
         workers_stop(&fs->changers);
     }
     file_lock_cancel_all(&fs->locks, ENOTCONN);
+    transport_stop(&fs->transport);
     fuse_session_unmount(fs->session);
     if (status != 0) {
         report("serving %s ended: %s", fs->options->mountpoint, strerror(status));
@@ -145,9 +151,20 @@ static int serve(struct fs *fs)
 
 static int mount_and_serve(struct fs *fs)
 {
+    if (transport_prepare(&fs->transport, fs) != 0) {
+        report("-o transport=uring: %s", fs->transport.reason);
+        return EX_UNAVAILABLE;
+    }
     if (fuse_session_mount(fs->session, fs->options->mountpoint) != 0) {
         report("cannot mount on %s", fs->options->mountpoint);
+        transport_stop(&fs->transport);
         return EX_UNAVAILABLE;
+    }
+    if (transport_attach(&fs->transport) != 0) {
+        report("cannot take over the transport");
+        transport_stop(&fs->transport);
+        fuse_session_unmount(fs->session);
+        return EX_OSERR;
     }
     return serve(fs);
 }

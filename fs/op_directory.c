@@ -118,7 +118,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_
 static void reply_items(struct request *request, const struct open_directory *directory)
 {
     /* The memory that the request came in is free for the answer. */
-    char *reply = request->buffer.mem;
+    char *reply = request->reply;
     size_t limit = request->size < request->fs->read_bytes_max ? request->size : request->fs->read_bytes_max;
     size_t used = 0;
     for (size_t i = (size_t)request->offset; i < directory->item_count; i++) {

@@ -107,6 +107,7 @@ static void wait_for_lock(struct fs *fs, fuse_req_t req, const struct file_lock 
         return;
     }
     *wait = (struct lock_wait){.waiter = {.wanted = *wanted, .answer = on_answer}, .fs = fs, .req = req};
+    request_park();
     /* Before it waits: afterwards it may be answered and gone at any moment. */
     fuse_req_interrupt_func(req, on_interrupt, wait);
     int status = file_lock_wait(&fs->locks, &wait->waiter);

@@ -30,6 +30,7 @@ static const struct fuse_opt option_table[] = {
     TEXT_OPTION("sync=%s", sync_text),
     TEXT_OPTION("consistency=%s", consistency_text),
     TEXT_OPTION("nonblock=%s", nonblock_text),
+    TEXT_OPTION("transport=%s", transport_text),
     TEXT_OPTION("batch_bytes=%s", batch_bytes_text),
     TEXT_OPTION("key=%s", key_text),
     FUSE_OPT_KEY("no_uring", KEY_NO_URING),
@@ -73,6 +74,10 @@ static void print_help(void)
         "    -o consistency=MODE     strict | at-least-once:<n>: how cursors are persisted (default strict)\n"
         "    -o nonblock=WHAT        consume | peek | off: what opening a topic with O_NONBLOCK for reading does\n"
         "                            (default consume)\n"
+        "    -o transport=HOW        auto | uring | plain: how requests come from the kernel. uring needs Linux 6.14 "
+        "and\n"
+        "                            /sys/module/fuse/parameters/enable_uring at Y; auto (the default) takes it if it "
+        "can\n"
         "    -o showctl              list .batch and .drain in the root directory (where grep -r then consumes)\n"
         "    -o key=INSTANCE         the log of this instance, in a sub-directory of DATADIR\n"
         "    -o no_uring             write batches without io_uring\n"
@@ -140,6 +145,19 @@ static bool parse_bytes(const char *text, uint64_t *bytes)
     return true;
 }
 
+static bool parse_transport(const char *text, enum transport_choice *choice)
+{
+    static const char *const names[] = {
+        [TRANSPORT_AUTO] = "auto", [TRANSPORT_URING] = "uring", [TRANSPORT_PLAIN] = "plain"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (text == NULL || strcmp(text, names[i]) == 0) {
+            *choice = (enum transport_choice)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool apply_texts(struct fs_options *options)
 {
     struct walrus_error error;
@@ -162,6 +180,10 @@ static bool apply_texts(struct fs_options *options)
         options->nonblock = NONBLOCK_OFF;
     } else {
         report("-o nonblock=%s: not one of consume, peek, off", nonblock);
+        return false;
+    }
+    if (!parse_transport(options->transport_text, &options->transport)) {
+        report("-o transport=%s: not one of auto, uring, plain", options->transport_text);
         return false;
     }
     if (options->batch_bytes_text != NULL && !parse_bytes(options->batch_bytes_text, &options->batch_bytes_max)) {
@@ -249,5 +271,6 @@ void options_fini(struct fs_options *options)
     free(options->sync_text);
     free(options->consistency_text);
     free(options->nonblock_text);
+    free(options->transport_text);
     free(options->batch_bytes_text);
 }

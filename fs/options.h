@@ -11,6 +11,8 @@
 
 #include <walrus/walrus.h>
 
+#include "transport.h"
+
 /* What open(2) with O_NONBLOCK for reading does on a topic. */
 enum nonblock_mode {
     NONBLOCK_CONSUME, /* takes entries through the default group's cursor */
@@ -21,6 +23,7 @@ enum nonblock_mode {
 struct fs_options {
     struct walrus_options log; /* data_dir is absolute and points into this struct's own strings */
     enum nonblock_mode nonblock;
+    enum transport_choice transport;
     uint64_t batch_bytes_max; /* staged by one open .batch */
     bool show_control_files;
     bool foreground;
@@ -33,6 +36,7 @@ struct fs_options {
     char *sync_text;
     char *consistency_text;
     char *nonblock_text;
+    char *transport_text;
     char *batch_bytes_text;
 };
 

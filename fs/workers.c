@@ -22,7 +22,9 @@ static void *worker_main(void *argument)
         }
         workers->queued_count--;
         pthread_mutex_unlock(&workers->mutex);
+        request_set_current(request);
         request->handler(request, true);
+        request_set_current(NULL);
         request_release(request);
         pthread_mutex_lock(&workers->mutex);
     }

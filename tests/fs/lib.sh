@@ -51,13 +51,42 @@ setup() {
     trap 'exit 130' INT TERM
 }
 
-# start [OPTION...]: mounts, in the foreground of a job of ours so that its process id is known.
+URING_SWITCH=/sys/module/fuse/parameters/enable_uring
+
+# with_uring COMMAND...: runs it with FUSE-over-io_uring switched on in the kernel, and puts the switch back. A mount that is made
+# meanwhile keeps it.
+with_uring() {
+    local before status
+    [ -w "$URING_SWITCH" ] || skip "no FUSE-over-io_uring here, or nobody who may switch it on"
+    exec 99>"${TMPDIR:-/tmp}/walrusfs-test.uring.lock"
+    flock 99
+    before=$(cat "$URING_SWITCH")
+    echo Y >"$URING_SWITCH" || skip "cannot switch FUSE-over-io_uring on"
+    "$@" 99>&-
+    status=$?
+    echo "$before" >"$URING_SWITCH"
+    exec 99>&-
+    return $status
+}
+
+# start [OPTION...]: mounts, in the foreground of a job of ours so that its process id is known. WALRUS_TEST_TRANSPORT=uring: through
+# io_uring.
 start() {
+    if [ "${WALRUS_TEST_TRANSPORT-}" = uring ]; then
+        with_uring start_here -o transport=uring "$@"
+    else
+        start_here "$@"
+    fi
+}
+
+start_here() {
+    local before
+    before=$(grep -c "^walrusfs: serving" "$WORK/stderr" 2>/dev/null)
     "$WALRUSFS" "$DATA" "$MNT" -f "$@" 2>>"$WORK/stderr" &
     DAEMON=$!
     local i
     for ((i = 0; i < 200; i++)); do
-        mountpoint -q "$MNT" 2>/dev/null && return 0
+        mountpoint -q "$MNT" 2>/dev/null && [ "$(grep -c "^walrusfs: serving" "$WORK/stderr")" -gt "${before:-0}" ] && return 0
         kill -0 "$DAEMON" 2>/dev/null || break
         sleep 0.05
     done
