@@ -661,6 +661,230 @@ static void of_two_slots_the_later_counts(void **state)
     }
 }
 
+/* ---- a catalogue that lost a record ---- */
+
+/* Zeros the last record of the catalogue that holds `text` (NULL: the very last). */
+static void lose_record(struct temp_log *temp, const char *text)
+{
+    size_t size = (size_t)file_size(temp, "catalog");
+    uint8_t *bytes = malloc(size);
+    file_read(temp, "catalog", bytes, size, 0);
+    size_t found = 0, found_bytes = 0;
+    for (size_t at = 64; at + 24 <= size;) {
+        uint32_t body;
+        memcpy(&body, bytes + at + 4, sizeof(body));
+        size_t whole = (24 + (size_t)le32toh(body) + 7) & ~(size_t)7;
+        assert_true(whole > 24 && at + whole <= size);
+        if (!text || memmem(bytes + at, whole, text, strlen(text))) {
+            found = at;
+            found_bytes = whole;
+        }
+        at += whole;
+    }
+    assert_true(found > 0);
+    memset(bytes + found, 0, found_bytes);
+    file_write(temp, "catalog", bytes, size, 0);
+    free(bytes);
+}
+
+/* Its number still stands in a slot: whoever is made next must not come into that inheritance. */
+static void a_lost_group_leaves_nothing_to_others(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    append_keyed(topic, 10, 10);
+    create_group(temp, "lost");
+    struct walrus_cursor *cursor = open_cursor(topic, "lost");
+    read_expect(cursor, 0, 6);
+    close_cursor(cursor);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+    lose_record(temp, "lost");
+    temp_log_open(temp);
+    assert_false(has_group(temp, "lost"));
+    create_group(temp, "next");
+    temp_log_close(temp);
+    temp_log_open(temp);
+    topic = line_topic(temp, "t");
+    assert_int_equal(cursor_count(topic), 0);
+    cursor = open_cursor(topic, "next");
+    assert_int_equal(cursor_at(cursor), 0);
+    close_cursor(cursor);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
+static void of_two_groups_with_one_name_the_later_exists(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    append_keyed(topic, 10, 10);
+    create_group(temp, "g");
+    struct walrus_cursor *cursor = open_cursor(topic, "g");
+    read_expect(cursor, 0, 6);
+    close_cursor(cursor);
+    OK(walrus_group_delete(temp->log, "g", &failure));
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+    lose_record(temp, NULL); /* the deletion */
+    uint64_t bytes = file_size(temp, "catalog");
+    temp_log_open(temp);
+    topic = line_topic(temp, "t");
+    assert_int_equal(cursor_info(topic, "g").sequence, 6);
+    OK(walrus_group_delete(temp->log, "g", &failure));
+    create_group(temp, "g");
+    uint64_t id = list_groups(temp).ids[1];
+    cursor = open_cursor(topic, "g");
+    read_expect(cursor, 0, 2);
+    close_cursor(cursor);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+    /* The first two records about it are "made" and "deleted": now both deletions are lost. */
+    uint8_t zeros[64] = {0};
+    file_write(temp, "catalog", zeros, 40, bytes - 40);
+    temp_log_open(temp);
+    assert_int_equal(list_groups(temp).count, 2);
+    assert_int_equal(list_groups(temp).ids[1], id);
+    topic = line_topic(temp, "t");
+    assert_int_equal(cursor_info(topic, "g").sequence, 2);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
+/* ---- what retention is told, and when ---- */
+
+struct onlooker {
+    struct walrus_topic *topic;
+    uint64_t lowest; /* that it was told while something was being written */
+    bool none;       /* or that there is no cursor */
+};
+
+static void look(struct memory_disk *disk, enum memory_disk_kind kind, void *context)
+{
+    struct onlooker *onlooker = context;
+    uint64_t lowest;
+    (void)disk;
+    (void)kind;
+    if (!consumed(onlooker->topic, &lowest))
+        onlooker->none = true;
+    else if (lowest < onlooker->lowest)
+        onlooker->lowest = lowest;
+}
+
+/* Before a cursor is durable where it holds back more than before, it does so already. */
+static void a_cursor_holds_back_before_it_is_durable(void **state)
+{
+    struct temp_log *temp = *state;
+    struct memory_disk *disk = memory_disk_create();
+    struct walrus_log *log = NULL;
+    struct walrus_topic *topic = NULL;
+    struct onlooker onlooker;
+    OK(log_open_on(memory_disk_open(disk), &temp->options, &log, &failure));
+    OK(walrus_topic_open(log, "t", WALRUS_CREATE, NULL, &topic, &failure));
+    append_keyed(topic, 10, 20);
+    struct walrus_cursor *cursor = open_cursor(topic, NULL);
+    memory_disk_knobs(disk)->on_operation_context = &onlooker;
+    memory_disk_knobs(disk)->on_operation = look;
+    static const struct {
+        uint64_t set_to; /* or read one */
+        uint64_t lowest;
+    } steps[] = {{UINT64_MAX, 0}, {UINT64_MAX, 1}, {15, 2}, {6, 6}, {9, 6}, {0, 0}};
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        onlooker = (struct onlooker){.topic = topic, .lowest = UINT64_MAX};
+        if (steps[i].set_to == UINT64_MAX)
+            read_expect(cursor, i, 1);
+        else
+            OK(walrus_cursor_set(cursor, steps[i].set_to, &failure));
+        assert_false(onlooker.none);
+        assert_int_equal(onlooker.lowest, steps[i].lowest);
+    }
+    memory_disk_fail(disk, MEMORY_DISK_WRITE, 1, EIO, MEMORY_FAULT_ONCE);
+    FAILS(WALRUS_E_IO, walrus_cursor_set(cursor, 12, &failure));
+    uint64_t lowest;
+    assert_true(consumed(topic, &lowest));
+    assert_int_equal(lowest, 0);
+    memory_disk_knobs(disk)->on_operation = NULL;
+    close_cursor(cursor);
+    walrus_topic_close(topic);
+    OK(walrus_close(log, &failure));
+    memory_disk_destroy(disk);
+}
+
+/* Whatever the disk then makes of what was not synced. */
+static void a_failed_checkpoint_leaves_the_durable_copy(void **state)
+{
+    struct temp_log *temp = *state;
+    uint64_t seed = random_seed("a_failed_checkpoint_leaves_the_durable_copy"), sequence;
+    struct walrus_entries entries = {0};
+    for (int round = 0; round < 60; round++) {
+        struct memory_disk *disk = memory_disk_create();
+        struct walrus_log *log = NULL;
+        struct walrus_topic *topic = NULL;
+        uint64_t reads = 1 + (uint64_t)round % 4;
+        OK(log_open_on(memory_disk_open(disk), &temp->options, &log, &failure));
+        OK(walrus_topic_open(log, "t", WALRUS_CREATE, NULL, &topic, &failure));
+        append_keyed(topic, 10, 20);
+        OK(walrus_topic_sync(topic, &failure));
+        struct walrus_cursor *cursor = open_cursor(topic, NULL);
+        read_expect(cursor, 0, reads);
+        for (int i = 0; i < 1 + round % 3; i++) { /* tried again and again */
+            memory_disk_fail(disk, MEMORY_DISK_WRITE, 1, EIO, MEMORY_FAULT_SHORT_THEN_ERROR);
+            FAILS(WALRUS_E_IO, walrus_cursor_read(cursor, &one, 0, &entries, &failure));
+            assert_int_equal(cursor_at(cursor), reads);
+        }
+        struct memory_disk *crashed = memory_disk_crash(disk, random_next(&seed));
+        struct walrus_log *after = NULL;
+        struct walrus_topic *found = NULL;
+        OK(log_open_on(memory_disk_open(crashed), &temp->options, &after, &failure));
+        OK(walrus_topic_open(after, "t", 0, NULL, &found, &failure));
+        struct walrus_cursor *look_again = open_cursor(found, NULL);
+        OK(walrus_cursor_get(look_again, &sequence, &failure));
+        assert_int_equal(sequence, reads);
+        close_cursor(look_again);
+        walrus_topic_close(found);
+        OK(walrus_close(after, &failure));
+        memory_disk_destroy(crashed);
+
+        read_expect(cursor, reads, 2); /* it goes on when the disk does */
+        close_cursor(cursor);
+        walrus_topic_close(topic);
+        OK(walrus_close(log, &failure));
+        memory_disk_destroy(disk);
+    }
+    walrus_entries_free(&entries);
+}
+
+static uint64_t durable(struct walrus_topic *topic)
+{
+    return cursor_info(topic, "default").durable_sequence;
+}
+
+static void at_least_once_is_checkpointed_ahead_of_time(void **state)
+{
+    struct temp_log *temp = *state;
+    const struct walrus_consistency hundred = at_least_once(100);
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    append_keyed(topic, 10, 600);
+    struct walrus_cursor *cursor = NULL;
+    OK(walrus_cursor_open(topic, NULL, &hundred, &cursor, &failure));
+    uint64_t at = 0;
+    for (int round = 0; round < 8; round++) {
+        uint64_t before = round == 0 ? 0 : durable(topic);
+        /* The call behind the half of the interval asks for it; what that call hands out is not in it. */
+        read_expect(cursor, at, before + 51 - at);
+        at = before + 51;
+        EVENTUALLY(durable(topic) > before);
+        assert_int_equal(durable(topic), before + 50);
+    }
+    close_cursor(cursor);
+    assert_int_equal(durable(topic), at);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
 /* ---- threads ---- */
 
 #define GROUPS 4u
@@ -773,6 +997,11 @@ int main(void)
         LOG_TEST(groups_survive_their_process),
         LOG_TEST(a_cursor_can_be_deleted),
         LOG_TEST(of_two_slots_the_later_counts),
+        LOG_TEST(a_lost_group_leaves_nothing_to_others),
+        LOG_TEST(of_two_groups_with_one_name_the_later_exists),
+        LOG_TEST(a_cursor_holds_back_before_it_is_durable),
+        LOG_TEST(a_failed_checkpoint_leaves_the_durable_copy),
+        LOG_TEST(at_least_once_is_checkpointed_ahead_of_time),
         LOG_TEST(teams_read_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
