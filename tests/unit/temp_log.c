@@ -1,6 +1,8 @@
 /* temp_log.c - logs of tests: made on the backend that WALRUS_TEST_BACKEND names, removed afterwards. */
 #include "temp_log.h"
 
+#include <sys/mount.h>
+
 #include "api/api_check.h"
 #include "store/log.h"
 
@@ -123,6 +125,8 @@ int temp_log_setup(void **state)
 int temp_log_teardown(void **state)
 {
     struct temp_log *temp = *state;
+    if (temp->mounted)
+        umount2(temp->dir, MNT_DETACH);
     temp_dir_remove(temp->dir);
     if (!temp->log) /* a test that failed left the log open: its threads still use the disk */
         memory_disk_destroy(temp->disk);
@@ -137,6 +141,22 @@ enum walrus_code temp_log_try_open(struct temp_log *temp, struct walrus_log **lo
         return walrus_open(&temp->options, log, error);
     enum walrus_code code = api_check_options(&temp->options, error);
     return code == WALRUS_OK ? log_open_on(memory_disk_open(temp->disk), &temp->options, log, error) : code;
+}
+
+void temp_limit_disk(struct temp_log *temp, uint64_t bytes)
+{
+    char options[64];
+    if (temp->disk) {
+        memory_disk_knobs(temp->disk)->capacity_bytes = bytes;
+        return;
+    }
+    snprintf(options, sizeof(options), "mode=0700,size=%" PRIu64, bytes ? bytes : UINT64_C(1) << 30);
+    if (mount("walrus-test", temp->dir, "tmpfs", temp->mounted ? MS_REMOUNT : 0, options) == 0) {
+        temp->mounted = true;
+        return;
+    }
+    print_message("no file system of a certain size: %s\n", strerror(errno));
+    skip();
 }
 
 void temp_log_erase(struct temp_log *temp)

@@ -99,6 +99,7 @@ struct temp_log {
     struct memory_disk *disk; /* what the log lies on, or NULL: real files */
     char *data_dir;           /* options.data_dir */
     _Atomic bool killed;      /* see child_is_dead() */
+    bool mounted;             /* temp_limit_disk() put a file system of its own there */
 };
 
 void temp_dir_make(char path[256]);
@@ -132,6 +133,12 @@ int temp_log_teardown(void **state);
 enum walrus_code temp_log_try_open(struct temp_log *temp, struct walrus_log **log, struct walrus_error *error);
 /* As if there had never been a log. It must be closed. */
 void temp_log_erase(struct temp_log *temp);
+
+/*
+ * The disk has `bytes` from now on, 0: enough again. Before the log is made, or later to change what was said then. On
+ * real files that takes the right to mount; ends the test with a reason where there is none.
+ */
+void temp_limit_disk(struct temp_log *temp, uint64_t bytes);
 
 HELPER void temp_log_open(struct temp_log *temp)
 {
