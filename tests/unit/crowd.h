@@ -20,9 +20,10 @@ struct crowd_writer {
     struct walrus_topic *topic;
     uint32_t writer;
     uint32_t calls;
-    uint32_t batch;     /* entries of a call; 1: walrus_append() */
-    size_t length;      /* of an entry, the stamp included */
-    uint32_t pause_us;  /* between calls */
+    uint32_t batch;    /* entries of a call; 1: walrus_append() */
+    size_t length;     /* of an entry, the stamp included */
+    uint32_t pause_us; /* between calls */
+    pthread_barrier_t *start;
     bool may_be_denied; /* WALRUS_E_WOULD_BLOCK is an answer: the call then has written nothing */
     uint32_t written;   /* calls that succeeded: their numbers are 0 .. written * batch - 1 */
 };
@@ -60,6 +61,8 @@ HELPER void *crowd_write(void *argument)
     struct crowd_writer *self = argument;
     struct walrus_slice *slices = calloc(self->batch, sizeof(*slices));
     uint8_t *data = malloc(self->batch * self->length);
+    if (self->start)
+        pthread_barrier_wait(self->start);
     for (uint32_t call = 0; call < self->calls; call++) {
         struct walrus_error error;
         enum walrus_code code;
@@ -116,9 +119,12 @@ HELPER uint64_t crowd_run(struct crowd_writer *writers, size_t writer_count, str
                           size_t consumer_count)
 {
     pthread_t threads[2 * CROWD_MAX];
+    pthread_barrier_t start;
     _Atomic uint64_t taken = 0;
     uint64_t most = 0, written = 0;
     assert_true(writer_count <= CROWD_MAX && consumer_count <= CROWD_MAX);
+    if (writer_count > 0)
+        pthread_barrier_init(&start, NULL, (unsigned)writer_count);
     for (size_t i = 0; i < writer_count; i++)
         most += (uint64_t)writers[i].calls * writers[i].batch;
     uint64_t before = info_of(writer_count ? writers[0].topic : consumers[0].topic).next_sequence;
@@ -129,10 +135,14 @@ HELPER uint64_t crowd_run(struct crowd_writer *writers, size_t writer_count, str
         consumers[i].wanted = before + most;
         assert_int_equal(pthread_create(&threads[writer_count + i], NULL, crowd_consume, &consumers[i]), 0);
     }
-    for (size_t i = 0; i < writer_count; i++)
+    for (size_t i = 0; i < writer_count; i++) {
+        writers[i].start = &start;
         assert_int_equal(pthread_create(&threads[i], NULL, crowd_write, &writers[i]), 0);
+    }
     for (size_t i = 0; i < writer_count + consumer_count; i++)
         pthread_join(threads[i], NULL);
+    if (writer_count > 0)
+        pthread_barrier_destroy(&start);
     for (size_t i = 0; i < writer_count; i++)
         written += (uint64_t)writers[i].written * writers[i].batch;
     if (consumer_count > 0) {

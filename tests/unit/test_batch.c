@@ -247,6 +247,7 @@ static void readers_see_whole_batches(void **state)
 {
     struct temp_log *temp = *state;
     pthread_t thread;
+    temp->options.block_bytes_max = 16 << 10; /* each batch is in two blocks or more */
     temp_log_open(temp);
     struct watch watch = {.topic = line_topic(temp, "t")};
     assert_int_equal(pthread_create(&thread, NULL, watch_whole_batches, &watch), 0);

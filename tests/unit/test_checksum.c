@@ -95,10 +95,8 @@ static void large_input_agrees(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_vectors_hold),
-        cmocka_unit_test(every_length_and_alignment_agrees),
-        cmocka_unit_test(parts_chain),
-        cmocka_unit_test(header_length_agrees),
+        cmocka_unit_test(known_vectors_hold), cmocka_unit_test(every_length_and_alignment_agrees),
+        cmocka_unit_test(parts_chain),        cmocka_unit_test(header_length_agrees),
         cmocka_unit_test(large_input_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -337,8 +337,8 @@ static void batches_and_appends_interleave(void **state)
     struct crowd_writer writers[10];
     for (uint32_t i = 0; i < 10; i++)
         writers[i] = (struct crowd_writer){
-            .topic = topic, .writer = i, .calls = 20, .batch = i % 3 == 0 ? 3 : 1, .length = 16 + i, .pause_us = 100};
-    assert_int_equal(crowd_run(writers, 10, NULL, 0), 360);
+            .topic = topic, .writer = i, .calls = 300, .batch = i % 3 == 0 ? 3 : 1, .length = 16 + i};
+    assert_int_equal(crowd_run(writers, 10, NULL, 0), 5400);
     crowd_check(topic, writers, 10);
     topic = reopen_topic(temp, topic, "t");
     for (uint32_t i = 0; i < 10; i++)
@@ -370,9 +370,8 @@ static void twenty_threads_hammer_a_topic_with_batches(void **state)
     struct walrus_topic *topic = fresh_topic(temp);
     struct crowd_writer writers[20];
     for (uint32_t i = 0; i < 20; i++)
-        writers[i] =
-            (struct crowd_writer){.topic = topic, .writer = i, .calls = 10, .batch = 2, .length = 20, .pause_us = 50};
-    assert_int_equal(crowd_run(writers, 20, NULL, 0), 400);
+        writers[i] = (struct crowd_writer){.topic = topic, .writer = i, .calls = 100, .batch = 2, .length = 20};
+    assert_int_equal(crowd_run(writers, 20, NULL, 0), 4000);
     crowd_check(topic, writers, 20);
     done(temp, topic);
 }

@@ -43,19 +43,27 @@ static void a_batch_read_stops_in_the_middle_of_a_block(void **state)
 static void a_batch_read_crosses_from_full_blocks_into_the_tail(void **state)
 {
     struct temp_log *temp = *state;
+    temp->options.block_bytes_max = 64 << 10;
     temp_log_open(temp);
     struct walrus_topic *topic = line_topic(temp, "t");
     struct walrus_cursor *cursor = cursor_on(topic, &strictly);
-    uint64_t next = 0;
-    append_keyed(topic, 9 * MIB, 1);
-    append_keyed(topic, 12, 10);
-    assert_int_equal(take_keyed(cursor, 20 * MIB, 0, &next), 11);
-    append_keyed(topic, 12, 10); /* the tail grows behind a reader that stands in it */
-    assert_int_equal(take_keyed(cursor, 20 * MIB, 0, &next), 10);
-    append_keyed(topic, 5 * MIB, 1);
-    append_keyed(topic, 12, 1);
-    assert_int_equal(take_keyed(cursor, 20 * MIB, 0, &next), 2);
-    assert_int_equal(next, 23);
+    uint64_t next = 0, count = 0;
+    for (size_t blocks = 2; blocks < 8; blocks++) {
+        while (info_of(topic).block_count < blocks) {
+            append_keyed(topic, count % 4 == 0 ? 200000 : 3000, 1);
+            count++;
+        }
+        append_keyed(topic, 12, 10); /* in the tail */
+        count += 10;
+        assert_int_equal(info_of(topic).block_count, blocks);
+        uint64_t unread = count - next;
+        assert_int_equal(take_keyed(cursor, 20 * MIB, 0, &next), unread);
+        assert_int_equal(next, count);
+        append_keyed(topic, 12, 10); /* the tail grows behind a reader that stands in it */
+        count += 10;
+        assert_int_equal(take_keyed(cursor, 20 * MIB, 0, &next), 10);
+    }
+    take_nothing(cursor);
     OK(walrus_cursor_close(cursor, &failure));
     walrus_topic_close(topic);
     temp_log_close(temp);
