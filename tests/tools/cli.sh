@@ -24,7 +24,7 @@ expect 0 "$WALRUS" version
 expect 0 "$WALRUS" version --json
 json 'len(o) == 1 and o[0]["version"].count(".") == 2'
 for command in "topic ls" "topic create" "topic info" "topic rm" produce cat consume batch check dump stat \
-               "bench writes" "bench reads" "bench batch" version; do
+               "bench writes" "bench reads" "bench batch" "bench scale" version; do
     # shellcheck disable=SC2086
     expect 0 "$WALRUS" $command --help
     out_has "Usage: walrus $command"
@@ -220,6 +220,19 @@ expect 0 "$WALRUS" bench reads "${small[@]}" --duration 1s --json
 json 'len(o) == 10'
 [ -z "$(ls -A "$tmp/bench")" ] || fail "bench left $(ls "$tmp/bench")"
 expect 64 env WALRUS_THREADS=many "$WALRUS" bench writes
+
+# ---- bench scale: a row for each size of each axis, in all three forms
+expect 0 "$WALRUS" bench scale --bytes 10M --topics 10 --groups 1 --dir "$tmp/bench" --csv "$tmp/csv" --json
+[ "$(jq -s '[.[] | select(.axis == "bytes" and .operation == "append") | .size] | join(" ")' -r "$tmp/out")" = "1048576 10485760" ] ||
+    fail "bench scale: $(head -n 3 "$tmp/out")"
+[ "$(jq -s '[.[] | select(.ns <= 0)] | length' "$tmp/out")" = 0 ] || fail "bench scale: something cost nothing"
+[ "$(grep -c '^topics,10,' "$tmp/csv")" -ge 4 ] || fail "bench scale --csv: $(head -n 3 "$tmp/csv")"
+[ -z "$(ls -A "$tmp/bench")" ] || fail "bench scale left $(ls "$tmp/bench")"
+if command -v gnuplot >/dev/null; then
+    expect 0 "$WALRUS" bench scale --bytes 0 --topics 10 --groups 0 --dir "$tmp/bench" --plot "$tmp/plot.svg"
+    grep -q '<svg' "$tmp/plot.svg" || fail "bench scale --plot drew no SVG"
+fi
+expect 64 "$WALRUS" bench scale --plot "it's.svg"
 
 # --- help on a group of commands ---
 expect 0 "$WALRUS" topic --help

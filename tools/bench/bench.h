@@ -25,7 +25,14 @@
 
 enum bench_kind { BENCH_WRITES, BENCH_READS, BENCH_BATCH };
 
-enum bench_peer { BENCH_PEER_AUTO, BENCH_PEER_NONE, BENCH_PEER_FDATASYNC, BENCH_PEER_DSYNC, BENCH_PEER_DIRECT };
+enum bench_peer {
+    BENCH_PEER_AUTO,
+    BENCH_PEER_NONE,
+    BENCH_PEER_FDATASYNC,
+    BENCH_PEER_DSYNC,
+    BENCH_PEER_DIRECT,
+    BENCH_PEER_ALL
+};
 
 struct bench_options {
     enum bench_kind kind;

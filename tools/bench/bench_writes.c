@@ -117,7 +117,12 @@ int bench_writes(struct bench *bench)
     scenario->side_count = 2;
     scenario->sides[0] = (struct bench_side){
         .name = "walrus append", .prepare = bench_log_open, .work = append_each, .finish = verify_and_close};
-    if (synced)
+    if (synced && bench->options->peer == BENCH_PEER_ALL) {
+        scenario->side_count = 4;
+        scenario->sides[1] = durable_peer(BENCH_PEER_FDATASYNC);
+        scenario->sides[2] = durable_peer(BENCH_PEER_DSYNC);
+        scenario->sides[3] = durable_peer(BENCH_PEER_DIRECT);
+    } else if (synced)
         scenario->sides[1] = durable_peer(bench->options->peer);
     else
         scenario->sides[1] = (struct bench_side){.name = "memcpy + pwrite per entry",

@@ -74,7 +74,7 @@ static bool parse_policies(const char *text, struct bench_options *options)
 
 static bool parse_peer(const char *text, enum bench_peer *peer)
 {
-    static const char *const names[] = {"auto", "none", "fdatasync", "dsync", "direct"};
+    static const char *const names[] = {"auto", "none", "fdatasync", "dsync", "direct", "all"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(text, names[i]) == 0) {
@@ -292,7 +292,7 @@ int cmd_bench(struct cli *cli, int argc, char **argv)
          0},
         {"dir", KEY_DIR, "DIR", 0, "make the temporary directory in DIR (default: $TMPDIR, else .)", 0},
         {"csv", KEY_CSV, "FILE", 0, "write the rows described below", 0},
-        {"peer", KEY_PEER, "WHICH", 0, "auto, none, or for synced writes fdatasync (auto), dsync, direct", 0},
+        {"peer", KEY_PEER, "WHICH", 0, "auto, none, or for synced writes fdatasync (auto), dsync, direct, all", 0},
         {"runs", KEY_RUNS, "N", 0, "pairs of runs (default 5)", 0},
         {0},
     };
