@@ -7,6 +7,23 @@
 #include "store/append.h"
 #include "store/batch.h"
 #include "store/log.h"
+#include "store/shared_batch.h"
+
+static enum walrus_code check_count(const struct walrus_log *log, size_t entry_count, struct walrus_error *error)
+{
+    uint32_t most = log->options.batch_entries_max;
+    if (entry_count > most)
+        return error_set(error, WALRUS_E_TOO_MANY, 0, "a batch of %zu entries is over the limit of %u", entry_count,
+                         most);
+    return WALRUS_OK;
+}
+
+static enum walrus_code check_bytes(uint64_t bytes, struct walrus_error *error)
+{
+    if (bytes > WALRUS_BATCH_BYTES_MAX)
+        return error_set(error, WALRUS_E_TOO_LARGE, EFBIG, "a batch of more than 10 GiB");
+    return WALRUS_OK;
+}
 
 static enum walrus_code check_entry(const void *data, size_t length, struct walrus_error *error)
 {
@@ -28,18 +45,14 @@ enum walrus_code walrus_append(struct walrus_topic *topic, const void *data, siz
 enum walrus_code walrus_append_batch(struct walrus_topic *topic, const struct walrus_slice *entries, size_t entry_count,
                                      unsigned flags, struct walrus_receipt *receipt, struct walrus_error *error)
 {
-    uint32_t most = topic->log->options.batch_entries_max;
     uint64_t bytes = 0;
-    enum walrus_code code = WALRUS_OK;
-    if (entry_count > most)
-        return error_set(error, WALRUS_E_TOO_MANY, 0, "a batch of %zu entries is over the limit of %u", entry_count,
-                         most);
+    enum walrus_code code = check_count(topic->log, entry_count, error);
     for (size_t i = 0; code == WALRUS_OK && i < entry_count; i++) {
         code = check_entry(entries[i].data, entries[i].length, error);
         bytes += entries[i].length;
     }
-    if (code == WALRUS_OK && bytes > WALRUS_BATCH_BYTES_MAX)
-        code = error_set(error, WALRUS_E_TOO_LARGE, EFBIG, "a batch of more than 10 GiB");
+    if (code == WALRUS_OK)
+        code = check_bytes(bytes, error);
     if (code != WALRUS_OK)
         return code;
     if (entry_count == 1)
@@ -52,4 +65,34 @@ enum walrus_code walrus_append_batch(struct walrus_topic *topic, const struct wa
         *receipt = (struct walrus_receipt){.sequence = view.end_sequence, .offset = view.end_offset};
     }
     return WALRUS_OK;
+}
+
+static enum walrus_code check_topic_of(const struct walrus_log *log, const struct walrus_topic *topic, size_t i,
+                                       struct walrus_error *error)
+{
+    if (!topic)
+        return error_set(error, WALRUS_E_INVALID, 0, "entry %zu of the batch has no topic", i);
+    if (topic->log != log)
+        return error_set(error, WALRUS_E_INVALID, 0, "entry %zu of the batch: topic '%s' is of another log", i,
+                         topic->name);
+    return WALRUS_OK;
+}
+
+enum walrus_code walrus_append_batch_topics(struct walrus_log *log, const struct walrus_batch_entry *entries,
+                                            size_t entry_count, unsigned flags, struct walrus_receipt *receipts,
+                                            struct walrus_error *error)
+{
+    uint64_t bytes = 0;
+    enum walrus_code code = check_count(log, entry_count, error);
+    for (size_t i = 0; code == WALRUS_OK && i < entry_count; i++) {
+        code = check_topic_of(log, entries[i].topic, i, error);
+        if (code == WALRUS_OK)
+            code = check_entry(entries[i].data, entries[i].length, error);
+        bytes += entries[i].length;
+    }
+    if (code == WALRUS_OK)
+        code = check_bytes(bytes, error);
+    if (code != WALRUS_OK || entry_count == 0)
+        return code;
+    return log_append_batch(log, entries, entry_count, flags, receipts, error);
 }

@@ -10,7 +10,8 @@
 #define FORMAT_VERSION 1u
 /* Features this library knows. A compatible one may be ignored; an incompatible one that is unknown stops the open. */
 #define FORMAT_COMPATIBLE 0u
-#define FORMAT_INCOMPATIBLE 0u
+#define FORMAT_SHARED_BATCHES 0x1u /* incompatible: batches over several topics; needed in segments that hold parts */
+#define FORMAT_INCOMPATIBLE FORMAT_SHARED_BATCHES
 
 enum file_kind { FILE_CATALOG = 1, FILE_SEGMENT, FILE_CURSORS };
 

@@ -60,6 +60,8 @@ bool record_header_decode(const uint8_t bytes[RECORD_HEADER_BYTES], uint32_t see
         return header->payload_bytes == BATCH_COMMIT_BYTES;
     case RECORD_DURABLE_MARK:
         return header->payload_bytes == 0;
+    case RECORD_SHARED_COMMIT:
+        return header->payload_bytes == SHARED_COMMIT_BYTES;
     default:
         return true;
     }
@@ -96,4 +98,26 @@ void batch_commit_decode(const uint8_t bytes[BATCH_COMMIT_BYTES], struct batch_c
     commit->entry_count = load_le32(bytes + 8);
     commit->headers_crc = load_le32(bytes + 12);
     commit->payload_bytes = load_le64(bytes + 16);
+}
+
+void shared_commit_encode(const struct batch_commit *commit, const struct shared_commit *shared,
+                          uint8_t bytes[SHARED_COMMIT_BYTES])
+{
+    batch_commit_encode(commit, bytes);
+    bytes += BATCH_COMMIT_BYTES;
+    store_le64(bytes, shared->batch_id);
+    store_le32(bytes + 8, shared->part_count);
+    store_le32(bytes + 12, shared->part);
+    store_le64(bytes + 16, shared->next_topic_id);
+    store_le64(bytes + 24, shared->next_sequence);
+}
+
+void shared_commit_decode(const uint8_t bytes[SHARED_COMMIT_BYTES], struct shared_commit *shared)
+{
+    bytes += BATCH_COMMIT_BYTES;
+    shared->batch_id = load_le64(bytes);
+    shared->part_count = load_le32(bytes + 8);
+    shared->part = load_le32(bytes + 12);
+    shared->next_topic_id = load_le64(bytes + 16);
+    shared->next_sequence = load_le64(bytes + 24);
 }

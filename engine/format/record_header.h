@@ -18,11 +18,14 @@
 
 enum record_kind {
     RECORD_ENTRY = 1,
-    RECORD_BATCH_COMMIT = 2, /* payload: struct batch_commit */
-    RECORD_DURABLE_MARK = 3, /* no payload; every entry of the topic before it is durable */
+    RECORD_BATCH_COMMIT = 2,  /* payload: struct batch_commit */
+    RECORD_DURABLE_MARK = 3,  /* no payload; every entry of the topic before it is durable */
+    RECORD_SHARED_COMMIT = 4, /* payload: struct batch_commit, then struct shared_commit */
 };
 
-#define RECORD_IN_BATCH 0x01u /* flag of an entry: counts only with the commit mark that follows its batch */
+/* Flags of an entry. */
+#define RECORD_IN_BATCH 0x01u        /* counts only with the commit mark that follows its batch */
+#define RECORD_IN_SHARED_BATCH 0x02u /* with the above: its batch is over several topics */
 
 #define RECORD_LAG_UNKNOWN 0xffu
 
@@ -62,7 +65,7 @@ bool record_header_decode(const uint8_t bytes[RECORD_HEADER_BYTES], uint32_t see
 /* A quick look without the checksum: could these bytes be a header? For searching. */
 static inline bool record_header_plausible(const uint8_t bytes[RECORD_HEADER_BYTES])
 {
-    return bytes[20] >= RECORD_ENTRY && bytes[20] <= RECORD_DURABLE_MARK && load_le32(bytes + 8) <= RECORD_PAYLOAD_MAX;
+    return bytes[20] >= RECORD_ENTRY && bytes[20] <= RECORD_SHARED_COMMIT && load_le32(bytes + 8) <= RECORD_PAYLOAD_MAX;
 }
 
 /* How far behind `sequence` the durable horizon is, as durable_lag says it: rounded so that it never claims too much.
@@ -80,6 +83,25 @@ struct batch_commit {
     uint32_t headers_crc;   /* CRC32C over the entries' header checksums, 4 bytes little-endian each, in order */
     uint64_t payload_bytes; /* of all entries */
 };
+
+/*
+ * What the mark of a part of a batch over several topics says beyond that. The parts form a ring: each names the next,
+ * the last the first.
+ */
+#define SHARED_COMMIT_BYTES (BATCH_COMMIT_BYTES + 32u)
+
+struct shared_commit {
+    uint64_t batch_id; /* random, never 0 */
+    uint32_t part_count;
+    uint32_t part; /* this one's number, from 0 */
+    uint64_t next_topic_id;
+    uint64_t next_sequence; /* of the next part's first entry */
+};
+
+/* The `commit` half and the `shared` half of a shared commit mark's payload. */
+void shared_commit_encode(const struct batch_commit *commit, const struct shared_commit *shared,
+                          uint8_t bytes[SHARED_COMMIT_BYTES]);
+void shared_commit_decode(const uint8_t bytes[SHARED_COMMIT_BYTES], struct shared_commit *shared);
 
 void batch_commit_encode(const struct batch_commit *commit, uint8_t bytes[BATCH_COMMIT_BYTES]);
 void batch_commit_decode(const uint8_t bytes[BATCH_COMMIT_BYTES], struct batch_commit *commit);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "base/checksum.h"
@@ -18,6 +19,17 @@
 /* Up to here, copying header and payload into one buffer beats handing two to the kernel. */
 #define COPY_MAX 2048u
 
+/* Whether a segment that the topic depends on has failed. */
+static bool depends_on_failed(struct walrus_topic *topic)
+{
+    bool failed = false;
+    pthread_mutex_lock(&topic->lock);
+    for (size_t i = 0; !failed && i < topic->dirty_count; i++)
+        failed = atomic_load(&topic->dirty[i].segment->sync.failed) != 0;
+    pthread_mutex_unlock(&topic->lock);
+    return failed;
+}
+
 static enum walrus_code check_topic(struct walrus_topic *topic, struct walrus_error *error)
 {
     if (atomic_load(&topic->deleted))
@@ -29,6 +41,9 @@ static enum walrus_code check_topic(struct walrus_topic *topic, struct walrus_er
             atomic_store(&topic->refuses, true);
         topic->tail = NULL;
     }
+    /* So may be other topics' parts of a batch, without which this topic's part is dropped, and all that follows. */
+    if (topic->shared && atomic_load(&topic->log->sync_failures) > 0 && depends_on_failed(topic))
+        atomic_store(&topic->refuses, true);
     if (atomic_load(&topic->refuses))
         return error_set(error, WALRUS_E_REFUSED, 0,
                          "append to '%s': an earlier sync failed; the topic takes no appends until the log is reopened",
@@ -36,34 +51,82 @@ static enum walrus_code check_topic(struct walrus_topic *topic, struct walrus_er
     return WALRUS_OK;
 }
 
-enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct append_turn *turn,
+/* Waits for appends, not for batches: false when one has the lock. */
+static bool lock_unless_batch(struct walrus_topic *topic)
+{
+    while (pthread_mutex_trylock(&topic->append_lock) != 0) {
+        if (atomic_load(&topic->batch_running))
+            return false;
+        /* Not for long: after this append it may be a batch's turn. */
+        struct timespec soon;
+        clock_gettime(CLOCK_REALTIME, &soon);
+        soon.tv_nsec += 1000000;
+        soon.tv_sec += soon.tv_nsec / 1000000000;
+        soon.tv_nsec %= 1000000000;
+        if (pthread_mutex_timedlock(&topic->append_lock, &soon) == 0)
+            break;
+    }
+    return true;
+}
+
+static bool take_lock(struct walrus_topic *topic, unsigned flags)
+{
+    if (flags & WALRUS_NONBLOCK)
+        return pthread_mutex_trylock(&topic->append_lock) == 0;
+    if (topic->log->options.fail_fast)
+        return lock_unless_batch(topic);
+    pthread_mutex_lock(&topic->append_lock);
+    return true;
+}
+
+enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, bool is_batch, struct append_turn *turn,
                               struct walrus_error *error)
 {
     enum walrus_sync_mode mode = topic_sync_policy(topic).mode;
     turn->wait_durable = mode == WALRUS_SYNC_EACH || (flags & WALRUS_DURABLE) != 0;
     turn->wake_flusher = mode == WALRUS_SYNC_EVERY;
     turn->prewrite = prewrite_for(mode, topic->log->io);
-    if (flags & WALRUS_NONBLOCK) {
-        if (turn->wait_durable || pthread_mutex_trylock(&topic->append_lock) != 0)
-            return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "append to '%s' would wait", topic->name);
-    } else {
-        pthread_mutex_lock(&topic->append_lock);
-    }
+    turn->is_batch = is_batch;
+    if ((turn->wait_durable && (flags & WALRUS_NONBLOCK)) || !take_lock(topic, flags))
+        return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "append to '%s' would wait", topic->name);
+    if (is_batch)
+        atomic_store(&topic->batch_running, true);
     enum walrus_code code = check_topic(topic, error);
+    turn->behind = topic->last_shared;
+    if (code == WALRUS_OK && turn->behind != 0) {
+        if (batch_order_is_settled(&topic->log->batch_order, turn->behind))
+            turn->behind = 0;
+        else if (flags & WALRUS_NONBLOCK)
+            code = error_set(error, WALRUS_E_WOULD_BLOCK, 0, "append to '%s' would wait for a batch", topic->name);
+        else
+            turn->wait_durable = true;
+    }
     if (code != WALRUS_OK)
-        pthread_mutex_unlock(&topic->append_lock);
+        append_end(topic, turn);
     else
         topic_probe_durable(topic);
     return code;
 }
 
-enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn,
-                               const struct append_result *result, struct walrus_error *error)
+void append_end(struct walrus_topic *topic, const struct append_turn *turn)
+{
+    if (turn->is_batch)
+        atomic_store(&topic->batch_running, false);
+    pthread_mutex_unlock(&topic->append_lock);
+}
+
+void append_note_probe(struct walrus_topic *topic, const struct append_result *result)
 {
     if (!topic->probe.segment)
         topic->probe = (struct durable_probe){result->segment, result->ticket, result->end.sequence};
     topic->appended = true;
-    pthread_mutex_unlock(&topic->append_lock);
+}
+
+enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn,
+                               const struct append_result *result, struct walrus_error *error)
+{
+    append_note_probe(topic, result);
+    append_end(topic, turn);
 
     if (turn->wake_flusher)
         flusher_note_write(&topic->log->flusher);
@@ -71,7 +134,9 @@ enum walrus_code append_finish(struct walrus_topic *topic, const struct append_t
         enum walrus_code code = topic_make_durable(topic, result->end.sequence, result->segment, result->ticket, error);
         if (code != WALRUS_OK)
             return code;
-        topic_publish(topic, &result->end);
+        batch_order_wait(&topic->log->batch_order, turn->behind);
+        if (!topic_publish(topic, &result->end))
+            return sync_was_late(topic, error);
     }
     topic_wake(topic);
     return WALRUS_OK;
@@ -100,7 +165,7 @@ static enum walrus_code ready_tail(struct walrus_topic *topic, uint64_t need, st
     uint64_t bytes = block->first_place;
     code = topic_block_attach(topic, block, error);
     if (code != WALRUS_OK) {
-        topic_block_discard(topic, block);
+        topic_block_withdraw(topic, block);
         return code;
     }
     topic->tail = block;
@@ -135,14 +200,14 @@ enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size
 {
     struct append_turn turn;
     uint32_t payload_crc = crc32c(0, data, length); /* before the lock: others append meanwhile */
-    enum walrus_code code = append_begin(topic, flags, &turn, error);
+    enum walrus_code code = append_begin(topic, flags, false, &turn, error);
     if (code != WALRUS_OK)
         return code;
 
     uint64_t need = record_bytes(length);
     code = ready_tail(topic, need, error);
     if (code != WALRUS_OK) {
-        pthread_mutex_unlock(&topic->append_lock);
+        append_end(topic, &turn);
         return error_prefix(error, code, "append to '%s'", topic->name);
     }
 
@@ -177,35 +242,61 @@ enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size
     }
     if (code != WALRUS_OK) {
         append_give_up_tail(topic, block, place);
-        pthread_mutex_unlock(&topic->append_lock);
+        append_end(topic, &turn);
         return code;
     }
 
-    if (receipt)
-        *receipt = (struct walrus_receipt){.sequence = topic->next_sequence, .offset = topic->next_offset};
+    struct walrus_receipt got = {.sequence = topic->next_sequence, .offset = topic->next_offset};
     topic->tail_place = place + need;
     topic->next_sequence = result.end.sequence;
     topic->next_offset = result.end.offset;
-    return append_finish(topic, &turn, &result, error);
+    code = append_finish(topic, &turn, &result, error);
+    if (code == WALRUS_OK && receipt)
+        *receipt = got;
+    return code;
 }
 
-void append_blot_unacknowledged(struct walrus_topic *topic)
+static void blot(struct block *block, uint64_t place)
 {
     static const uint8_t nothing[RECORD_HEADER_BYTES];
+    struct segment *segment = block->segment;
+    if (io_full_write_bytes(segment->file, nothing, sizeof(nothing), block->segment_offset + place) < 0)
+        return;
+    uint64_t ticket = sync_point_note_write(&segment->sync);
+    if (atomic_load(&segment->sync.failed))
+        (void)segment->file->ops->sync(segment->file); /* claims nothing: the segment stays failed */
+    else
+        (void)sync_point_wait(&segment->sync, ticket);
+}
+
+/* The topic refuses appends, so no batch comes along any more. */
+static void lock_behind_batches(struct walrus_topic *topic, uint64_t batch)
+{
+    struct batch_order *order = &topic->log->batch_order;
     pthread_mutex_lock(&topic->append_lock);
-    /* Whatever is visible was acknowledged, with the meaning of its policy; what is not, was not. */
+    while (topic->last_shared < batch && !batch_order_is_settled(order, topic->last_shared)) {
+        uint64_t number = topic->last_shared;
+        pthread_mutex_unlock(&topic->append_lock);
+        batch_order_wait(order, number);
+        pthread_mutex_lock(&topic->append_lock);
+    }
+}
+
+void append_blot_unacknowledged(struct walrus_topic *topic, uint64_t batch)
+{
+    lock_behind_batches(topic, batch);
+    /* Whatever is visible or durable was acknowledged, with the meaning of its policy, or will be; what is not, was not
+     * and, from now on, will not. */
     struct block *block;
     uint64_t block_end;
-    struct topic_view view;
-    topic_view(topic, &view);
-    uint64_t first = view.end_sequence;
+    pthread_mutex_lock(&topic->lock);
+    uint64_t first = max_u64(topic->visible_sequence, topic->durable_sequence);
+    topic->blotted_from = min_u64(topic->blotted_from, first);
+    pthread_mutex_unlock(&topic->lock);
     if (first < topic->next_sequence && topic_find_block(topic, first, &block, &block_end)) {
         uint64_t place;
-        if (block_scan_find_index(block, (uint32_t)(first - block->first_sequence), &place) == 0) {
-            struct io_file *file = block->segment->file;
-            if (io_full_write_bytes(file, nothing, sizeof(nothing), block->segment_offset + place) == 0)
-                (void)file->ops->sync(file); /* claims nothing: the segment stays failed */
-        }
+        if (block_scan_find_index(block, (uint32_t)(first - block->first_sequence), &place) == 0)
+            blot(block, place);
         topic_block_release(topic, block);
     }
     topic->tail = NULL;

@@ -21,14 +21,21 @@ struct append_turn {
     bool wait_durable;
     bool wake_flusher;
     struct prewrite prewrite; /* for single appends */
+    bool is_batch;
+    uint64_t behind; /* number of a batch over several topics before it that has not settled (batch_order.h), or 0 */
 };
 
 /*
- * Takes append_lock (WALRUS_NONBLOCK: or says WOULD_BLOCK, also when the call would have to wait for a sync) and checks
- * that the topic takes appends. Holds the lock on success only.
+ * Takes append_lock and checks that the topic takes appends; holds the lock on success only. Says WOULD_BLOCK with
+ * WALRUS_NONBLOCK, if the lock is held or the call would have to wait for a sync; and with options.fail_fast, if a
+ * batch holds the lock. An entry behind a batch over several topics that waits for its sync waits too, whatever the
+ * policy: readers must not see one of its parts sooner than another.
  */
-enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, struct append_turn *turn,
+enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, bool is_batch, struct append_turn *turn,
                               struct walrus_error *error);
+
+/* Releases append_lock. */
+void append_end(struct walrus_topic *topic, const struct append_turn *turn);
 
 /* What append_finish() has to make durable and visible. */
 struct append_result {
@@ -49,7 +56,14 @@ void append_give_up_tail(struct walrus_topic *topic, struct block *block, uint64
 enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size_t length, unsigned flags,
                               struct walrus_receipt *receipt, struct walrus_error *error);
 
-/* Overwrites the first entry that was never acknowledged, after a failed sync: it must not appear at the next open. */
-void append_blot_unacknowledged(struct walrus_topic *topic);
+/* Notes what was written for the durable horizon. Needs append_lock. */
+void append_note_probe(struct walrus_topic *topic, const struct append_result *result);
+
+/*
+ * Overwrites the first entry that was never acknowledged, after a failed sync: it must not appear at the next open.
+ * Batches over several topics that have not settled yet may have been in time: they are waited for, up to the one
+ * numbered `batch` (which is the caller's own; UINT64_MAX: all).
+ */
+void append_blot_unacknowledged(struct walrus_topic *topic, uint64_t batch);
 
 #endif

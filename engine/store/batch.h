@@ -1,9 +1,9 @@
 /*
- * batch.h - the write path of many entries at once.
+ * batch.h - the write path of many entries of one topic at once.
  *
- * The entries and a commit mark are laid out as contiguous runs, one per block they touch, and go out in one
- * submission. Nothing orders the parts of a submission: the mark counts only if count, content and position of all
- * entries before it hold, and recovery drops a batch without one. Until the writes are done nothing of it is visible.
+ * The entries and a commit mark go out in one submission (batch_plan.h). The mark counts only if count, content and
+ * position of all entries before it hold, and recovery drops a batch without one. Until the writes are done nothing of
+ * it is visible.
  *
  * What can fail, and what then: no memory or no space for a block: nothing was written; a write fails or stays short:
  * the blocks made for the batch are freed, the tail block is given up, the topic stays usable; the sync: as in

@@ -97,7 +97,9 @@ static enum walrus_verdict verdict_of_entry(const struct placed_block *placed, u
         return WALRUS_VERDICT_TRIMMED;
     if (sequence < placed->end)
         return WALRUS_VERDICT_OK;
-    return placed->node->end.batch_uncommitted ? WALRUS_VERDICT_UNCOMMITTED : WALRUS_VERDICT_TORN;
+    return placed->node->end.batch_uncommitted && sequence < placed->node->end.uncommitted_end
+               ? WALRUS_VERDICT_UNCOMMITTED
+               : WALRUS_VERDICT_TORN;
 }
 
 static int load_payload(struct inspection *inspection, struct block_scan *scan, uint64_t place,
@@ -112,6 +114,23 @@ static int load_payload(struct inspection *inspection, struct block_scan *scan, 
     }
     return block_scan_copy(scan, place + RECORD_HEADER_BYTES + (uint64_t)header->extension_words * 8,
                            inspection->payload, header->payload_bytes);
+}
+
+static void describe_mark(struct walrus_item *item, struct block_scan *scan, uint64_t place,
+                          const struct record_header *header)
+{
+    uint8_t bytes[SHARED_COMMIT_BYTES];
+    struct shared_commit shared;
+    if (header->kind == RECORD_DURABLE_MARK) {
+        inspection_note(item, "durable up to here");
+    } else if (header->kind == RECORD_SHARED_COMMIT &&
+               block_scan_copy(scan, place + RECORD_HEADER_BYTES, bytes, sizeof(bytes)) == 0) {
+        shared_commit_decode(bytes, &shared);
+        inspection_note(item, "batch commit, part %" PRIu32 " of %" PRIu32 " of batch %016" PRIx64, shared.part + 1,
+                        shared.part_count, shared.batch_id);
+    } else {
+        inspection_note(item, "batch commit");
+    }
 }
 
 static int show_record(struct inspection *inspection, const struct placed_block *placed, const char *file,
@@ -137,11 +156,13 @@ static int show_record(struct inspection *inspection, const struct placed_block 
     };
     item.verdict = is_entry ? verdict_of_entry(placed, sequence) : WALRUS_VERDICT_OK;
     if (!is_entry)
-        inspection_note(&item, "%s", header->kind == RECORD_BATCH_COMMIT ? "batch commit" : "durable up to here");
+        describe_mark(&item, scan, place, header);
     else if (item.verdict == WALRUS_VERDICT_SUPERSEDED)
         inspection_note(&item, "failed append; a later block has this sequence");
     else if (item.verdict == WALRUS_VERDICT_UNCOMMITTED)
-        inspection_note(&item, "batch without its commit mark");
+        inspection_note(&item, "%s",
+                        placed->node->cut_sequence == UINT64_MAX ? "batch without its commit mark"
+                                                                 : "batch over several topics that is not whole");
     else if (item.verdict == WALRUS_VERDICT_TORN)
         inspection_note(&item, "behind a torn tail");
     if (is_entry && inspection->visit) {
@@ -320,7 +341,7 @@ static enum walrus_code find_ends(struct inspection *inspection, struct walrus_e
             return error_set(error, WALRUS_E_NO_MEMORY, 0, "inspection: out of memory");
         code = recovery_walk(&inspection->recovery, node, error);
     }
-    return code;
+    return code == WALRUS_OK ? recovery_settle_batches(&inspection->recovery, error) : code;
 }
 
 /* Lists all blocks with what their topics' ends mean for them. */

@@ -148,6 +148,7 @@ static enum walrus_code ready_directory(struct io *io, bool create, struct walru
 
 static void free_log(struct walrus_log *log)
 {
+    batch_order_fini(&log->batch_order);
     for (size_t i = 0; i < LOG_SPARE_BUFFERS; i++)
         free(atomic_load(&log->spare_buffers[i]));
     log->io->ops->destroy(log->io);
@@ -180,6 +181,7 @@ enum walrus_code log_open_on(struct io *io, const struct walrus_options *options
     made->io = io;
     made->options = *options;
     made->options.data_dir = made->options.instance_key = NULL;
+    batch_order_init(&made->batch_order);
     int rc = io->ops->lock(io, options->lock_wait_ms, holder, sizeof(holder));
     if (rc < 0) {
         enum walrus_code code =
@@ -306,7 +308,7 @@ static void fill_io_info(const struct walrus_log *log, struct walrus_log_info *i
     if (map_error != 0)
         snprintf(info->backend_reason, sizeof(info->backend_reason), "a segment file could not be mapped: %s",
                  strerror_r(map_error, text, sizeof(text)));
-    info->io_uring_active = info->io_uring_writes = info->io_uring_reads = io->uring_active;
+    info->io_uring_active = info->io_uring_writes = io->uring_active;
     snprintf(info->io_uring_reason, sizeof(info->io_uring_reason), "%s", io->uring_reason);
 }
 

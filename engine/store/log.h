@@ -11,6 +11,7 @@
 #include <walrus/walrus.h>
 
 #include "io/io.h"
+#include "store/batch_order.h"
 #include "store/catalog.h"
 #include "store/cursor_file.h"
 #include "store/cursor_worker.h"
@@ -43,6 +44,7 @@ struct walrus_log {
     struct cursor_worker cursor_worker;
     struct flusher flusher;
     struct janitor janitor;
+    struct batch_order batch_order;
     struct recovery_findings findings;
     _Atomic uint64_t batches;
     _Atomic uint64_t syncs;

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "format/name.h"
 #include "store/log.h"
+#include "store/shared_batch.h"
 #include "store/table_node.h"
 #include "store/watch.h"
 
@@ -149,14 +150,12 @@ enum walrus_code names_open_topic(struct walrus_log *log, const char *name, unsi
     return code;
 }
 
-/* Marks the node as leaving, makes its removal durable, takes it out. */
-static enum walrus_code remove_node(struct walrus_log *log, const char *name, bool is_topic, struct walrus_error *error)
+/* Finds what is to be removed and marks it as leaving: nobody else removes it or puts anything into it. */
+static enum walrus_code begin_removal(struct walrus_log *log, const char *name, bool is_topic,
+                                      struct table_node **leaving, struct walrus_error *error)
 {
     const char *what = is_topic ? "topic" : "namespace";
     enum walrus_code code = WALRUS_OK;
-    struct catalog_record record;
-    struct walrus_topic *topic = NULL;
-    uint64_t ticket = 0;
     pthread_mutex_lock(&log->names.lock);
     struct table_node *node = table_find(&log->names, name, strlen(name));
     if (!node || node->leaving)
@@ -168,33 +167,59 @@ static enum walrus_code remove_node(struct walrus_log *log, const char *name, bo
     else if (node->children)
         code = error_set(error, WALRUS_E_NOT_EMPTY, 0, "namespace '%s' is not empty", name);
     if (code == WALRUS_OK) {
-        table_record(node, is_topic ? CATALOG_TOPIC_DELETED : CATALOG_NAMESPACE_REMOVED, &record);
-        record.time_ns = clock_realtime_ns();
-        code = catalog_append(&log->catalog, &record, &ticket, error);
-    }
-    if (code == WALRUS_OK)
         node->leaving = true;
+        *leaving = node;
+    }
     pthread_mutex_unlock(&log->names.lock);
+    return code;
+}
+
+/* *begun: a record may be on the disk, whatever the outcome. */
+static enum walrus_code record_removal(struct walrus_log *log, const struct table_node *node, bool *begun,
+                                       struct walrus_error *error)
+{
+    struct catalog_record record;
+    uint64_t ticket;
+    pthread_mutex_lock(&log->names.lock);
+    table_record(node, node->topic ? CATALOG_TOPIC_DELETED : CATALOG_NAMESPACE_REMOVED, &record);
+    record.time_ns = clock_realtime_ns();
+    enum walrus_code code = catalog_append(&log->catalog, &record, &ticket, error);
+    pthread_mutex_unlock(&log->names.lock);
+    *begun = code != WALRUS_E_NO_SPACE;
+    return code == WALRUS_OK ? catalog_wait(&log->catalog, ticket, error) : code;
+}
+
+/* Marks the node as leaving, makes its removal durable, takes it out. */
+static enum walrus_code remove_node(struct walrus_log *log, const char *name, bool is_topic, struct walrus_error *error)
+{
+    struct table_node *node = NULL;
+    enum walrus_code code = begin_removal(log, name, is_topic, &node, error);
     if (code != WALRUS_OK)
         return code;
+    struct walrus_topic *topic = node->topic;
+    if (topic)
+        topic_acquire(topic);
 
-    code = catalog_wait(&log->catalog, ticket, error);
+    /* To recovery, the deletion says that the topic's batches with others need it no more: they are durable. */
+    bool begun = false;
+    if (topic)
+        code = topic_settle_batches(topic, true, error);
+    if (code == WALRUS_OK)
+        code = record_removal(log, node, &begun, error);
+    if (topic && !begun)
+        topic_stays(topic);
 
     pthread_mutex_lock(&log->names.lock);
-    if (code == WALRUS_OK) {
-        topic = node->topic;
-        if (topic)
-            topic_acquire(topic);
+    if (code == WALRUS_OK)
         table_drop(&log->names, node);
-    } else {
+    else
         node->leaving = false;
-    }
     pthread_mutex_unlock(&log->names.lock);
-    if (topic) {
+    if (topic && code == WALRUS_OK)
         topic_wake(topic);
+    if (topic)
         topic_release(topic);
-    }
-    return error_prefix(error, code, "remove %s '%s'", what, name);
+    return error_prefix(error, code, "remove %s '%s'", is_topic ? "topic" : "namespace", name);
 }
 
 enum walrus_code names_delete_topic(struct walrus_log *log, const char *name, struct walrus_error *error)
@@ -243,7 +268,7 @@ enum walrus_code names_set_attributes(struct walrus_log *log, const char *name,
         if (code != WALRUS_OK)
             *target = before;
         else if (node->topic)
-            atomic_store(&node->topic->catalog_ticket, ticket); /* fsync of the topic covers it */
+            topic_raise_catalog_ticket(node->topic, ticket); /* fsync of the topic covers it */
     }
     pthread_mutex_unlock(&log->names.lock);
     return code;

@@ -39,6 +39,7 @@ struct found_node *recovery_node(struct recovery *recovery, uint64_t id)
     HASH_FIND(hh, recovery->nodes, &id, sizeof(id), node);
     if (!node && (node = calloc(1, sizeof(*node)))) {
         node->id = id;
+        node->cut_sequence = UINT64_MAX;
         HASH_ADD(hh, recovery->nodes, id, sizeof(id), node);
         recovery->highest_id = max_u64(recovery->highest_id, id);
     }
@@ -59,14 +60,15 @@ bool recovery_expect_segment(struct recovery *recovery, uint64_t id)
     return true;
 }
 
-void recovery_found_segment(struct recovery *recovery, uint64_t id)
+bool recovery_found_segment(struct recovery *recovery, uint64_t id)
 {
-    size_t kept = 0;
+    size_t kept = 0, expected = recovery->missing_segment_count;
     for (size_t i = 0; i < recovery->missing_segment_count; i++) {
         if (recovery->missing_segments[i] != id)
             recovery->missing_segments[kept++] = recovery->missing_segments[i];
     }
     recovery->missing_segment_count = kept;
+    return kept < expected;
 }
 
 static enum walrus_code take_group(struct recovery *recovery, const struct catalog_record *record,
@@ -231,6 +233,11 @@ static enum walrus_code make_topics(struct recovery *recovery, struct walrus_err
         if (code == WALRUS_OK && node->is_topic && !node->deleted && node->record.name[0] != '\0')
             code = find_topic(recovery, node, error);
     }
+    if (code == WALRUS_OK)
+        code = recovery_settle_batches(recovery, error);
+    if (code == WALRUS_OK)
+        code = recovery_blot_parts(recovery, error);
+    recovery->log->names.next_id = max_u64(recovery->log->names.next_id, recovery->highest_id + 1);
     HASH_ITER(hh, recovery->nodes, node, next)
     {
         if (code == WALRUS_OK && node->deleted)
@@ -254,6 +261,8 @@ static enum walrus_code emit_names(struct catalog *into, void *context, struct w
     enum walrus_code code = group_table_emit(&recovery->log->groups, into, &highest_id, error);
     if (code == WALRUS_OK)
         code = topic_table_emit(&recovery->log->names, into, highest_id, error);
+    if (code == WALRUS_OK)
+        code = recovery_emit_deletions(recovery, into, error);
     return code == WALRUS_OK ? log_emit_files(recovery->log, into, error) : code;
 }
 
@@ -314,6 +323,7 @@ void recovery_fini(struct recovery *recovery)
     }
     free(recovery->missing_segments);
     free(recovery->bad_places);
+    free(recovery->parts);
     free(recovery->window);
 }
 

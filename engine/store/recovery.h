@@ -4,7 +4,8 @@
  * 1. catalogue: which topics and namespaces there are (recovery.c)
  * 2. segments: which blocks there are, by walking the block headers (recovery_blocks.c)
  * 3. cursors: what the slots of the cursor file say, kept with the topics they are of (recovery_cursors.c)
- * 4. topics: each one's blocks in order, where it ends (recovery_topic.c); then all of them come to life
+ * 4. topics: each one's blocks in order, where it ends by itself (recovery_topic.c); which batches over several topics
+ *    are whole, and where the topics end for those that are not (recovery_batches.c); then all of them come to life
  *    (recovery_attach.c)
  * 5. everything that readers will see is made durable before they see it
  */
@@ -20,6 +21,7 @@
 #include "format/block_header.h"
 #include "format/catalog_record.h"
 #include "format/cursor_slot.h"
+#include "format/record_header.h"
 #include "store/block_scan.h"
 #include "store/log.h"
 
@@ -69,8 +71,9 @@ struct topic_end {
     bool empty;             /* no block holds anything of it; of the places only sequence and offset say something */
     struct record_place at; /* entries from here on are not part of the topic */
     struct record_place walked; /* what is broken before this place is damage, what follows is torn */
-    bool batch_uncommitted;     /* what lies between the two is a batch without its mark */
-    uint64_t last_ns;           /* time of the last entry, or of the topic's creation */
+    bool batch_uncommitted;     /* what follows `at`, up to this sequence, is a batch that does not count */
+    uint64_t uncommitted_end;
+    uint64_t last_ns; /* time of the last entry, or of the topic's creation */
     uint64_t damages;
 };
 
@@ -94,12 +97,35 @@ struct found_node {
     struct walrus_topic *topic; /* once made */
     struct topic_begin begin;   /* once walked */
     struct topic_end end;       /* once walked */
+    uint64_t horizon;           /* once walked: below it every entry was durable, by all that tells */
+    uint64_t cut_sequence;      /* the first entry of a batch that does not count, or UINT64_MAX; the walk ends there */
+    uint64_t cut_end;           /* behind that batch's last entry */
+    bool deletion_needed;       /* the record that it was deleted must stay, for the sake of a batch */
 };
 
 /* A damaged file header or block header. */
 struct bad_place {
     uint64_t segment_id;
     uint64_t segment_offset;
+};
+
+/* What is known of the next part in a batch's ring. */
+enum next_part {
+    NEXT_UNKNOWN = 0, /* or met itself */
+    NEXT_MISSING,
+    NEXT_THERE,  /* damaged */
+    NEXT_PROVEN, /* the batch was durable */
+};
+
+/* A topic's part of a batch over several topics, by its mark, which the walk of the topic has met. */
+struct found_part {
+    struct found_node *node;
+    uint64_t first_sequence;
+    uint32_t entry_count;
+    uint32_t block; /* of the mark, in node->blocks */
+    uint64_t place;
+    struct shared_commit commit;
+    enum next_part next;
 };
 
 #define BAD_PLACES_MAX 1024u /* more are counted, not listed */
@@ -116,6 +142,9 @@ struct recovery {
     uint64_t *missing_segments; /* on record, not seen yet */
     size_t missing_segment_count;
     bool cursors_on_record;
+    struct found_part *parts; /* of all topics */
+    size_t part_count;
+    size_t part_capacity;
     struct bad_place *bad_places; /* damage that belongs to no topic; for inspection */
     size_t bad_place_count;
     uint8_t *window; /* for block_scan */
@@ -124,7 +153,8 @@ struct recovery {
 
 /* For segments: on record, and made sure of when the file is found. False when out of memory. */
 bool recovery_expect_segment(struct recovery *recovery, uint64_t id);
-void recovery_found_segment(struct recovery *recovery, uint64_t id);
+/* Whether it was on record. */
+bool recovery_found_segment(struct recovery *recovery, uint64_t id);
 
 /* log->io, options and io are set; on success the log is ready for use. */
 enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error);
@@ -152,6 +182,19 @@ enum walrus_code recovery_restore_cursors(struct recovery *recovery, struct foun
 
 /* Step 4, for one topic with node->topic made, whose blocks are known: puts them in order and finds node->end. */
 enum walrus_code recovery_walk(struct recovery *recovery, struct found_node *node, struct walrus_error *error);
+
+/* Remembers a part that the walk has met. False when out of memory. */
+bool recovery_keep_part(struct recovery *recovery, const struct found_part *part);
+
+/* Step 4, once all topics are walked: decides which batches over several topics count; topics that end at one which
+ * does not are walked again. */
+enum walrus_code recovery_settle_batches(struct recovery *recovery, struct walrus_error *error);
+
+/* Overwrites the marks of the parts that do not count, so that no later recovery can find them whole. */
+enum walrus_code recovery_blot_parts(struct recovery *recovery, struct walrus_error *error);
+
+/* For a rewrite of the catalogue: the deletions that say of a batch that it was durable. */
+enum walrus_code recovery_emit_deletions(struct recovery *recovery, struct catalog *into, struct walrus_error *error);
 
 /* Step 4, once all topics' ends are known: gives the topic its blocks, frees what was superseded or trimmed. */
 enum walrus_code recovery_attach(struct recovery *recovery, struct found_node *node, struct walrus_error *error);

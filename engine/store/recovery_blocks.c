@@ -175,7 +175,7 @@ static enum walrus_code open_segment(struct recovery *recovery, uint64_t id, str
         file->ops->close(file);
         return error_set(error, WALRUS_E_NO_MEMORY, 0, "recovery: out of memory");
     }
-    recovery_found_segment(recovery, id);
+    bool on_record = recovery_found_segment(recovery, id);
     /* After a failed sync the cache may show what the disk does not have. */
     if (!recovery->read_only)
         (void)file->ops->drop_cache(file, 0, 0);
@@ -192,6 +192,9 @@ static enum walrus_code open_segment(struct recovery *recovery, uint64_t id, str
     case FILE_HEADER_VERSION:
         return error_set(error, WALRUS_E_VERSION, 0, "%s: made by a newer version", name);
     case FILE_HEADER_OK:
+        segment->shared_batches = (header.incompatible & FORMAT_SHARED_BATCHES) != 0;
+        /* New blocks go where every kind of record may stand. */
+        segment->closed = !segment->shared_batches;
         if (header.log_id == log->log_id && header.file_id == id)
             break;
         note_bad_place(recovery, segment, 0, "a file header of another log or segment");
@@ -206,7 +209,9 @@ static enum walrus_code open_segment(struct recovery *recovery, uint64_t id, str
     }
     bool closed = segment->closed;
     enum walrus_code code = walk(recovery, segment, size, error);
-    segment->closed = segment->closed || closed;
+    /* One that is not on record, and holds nothing, is what a failure left: perhaps its name never became durable, and
+     * a later sync of the directory would not say so. */
+    segment->closed = segment->closed || closed || (!on_record && segment->live_blocks == 0);
     /* Somebody's reads may have come from the cache before the crash: durable before they are seen again. */
     sync_point_note_write(&segment->sync);
     return code;

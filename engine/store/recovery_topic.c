@@ -33,7 +33,8 @@ struct walk {
     struct walrus_topic *topic;
     struct block_scan scan; /* of the block `at` is in */
     struct record_place at;
-    bool in_batch; /* entries since batch_begin wait for their mark */
+    bool in_batch;     /* entries since batch_begin wait for their mark */
+    bool batch_shared; /* of a batch over several topics */
     struct record_place batch_begin;
     uint32_t batch_headers_crc;
     bool batch_damaged;
@@ -41,6 +42,7 @@ struct walk {
     uint64_t newest_durable; /* durable horizon that the newest block noted */
     bool horizon_known;
     uint64_t horizon; /* below it everything was durable, by what later records say */
+    uint64_t proven;  /* the same, by the records walked */
     uint64_t damages;
 };
 
@@ -120,92 +122,7 @@ static size_t first_to_walk(const struct walk *walk)
     return i;
 }
 
-/* ---- records ---- */
-
-static void begin_or_extend_batch(struct walk *walk, uint32_t header_crc)
-{
-    uint8_t crc_bytes[4];
-    if (!walk->in_batch) {
-        /* What a later block knew to be durable belongs to a batch that is complete; its mark may lie far ahead. */
-        if (walk->at.sequence < walk->newest_durable)
-            return;
-        walk->in_batch = true;
-        walk->batch_begin = walk->at;
-        walk->batch_headers_crc = 0;
-        walk->batch_damaged = false;
-    }
-    store_le32(crc_bytes, header_crc);
-    walk->batch_headers_crc = crc32c(walk->batch_headers_crc, crc_bytes, sizeof(crc_bytes));
-}
-
-/*
- * Whether the mark at the current place commits the entries that wait for one. Exactly these, normally. The batch may
- * have begun before the walk did (then its beginning is durable, so all of it was written), or entries may wait since
- * an earlier batch whose mark is damaged (that one was complete, or this one would not follow).
- */
-static int mark_holds(struct walk *walk, bool *holds)
-{
-    uint8_t bytes[BATCH_COMMIT_BYTES];
-    struct batch_commit commit;
-    int rc = block_scan_copy(&walk->scan, walk->at.place + RECORD_HEADER_BYTES, bytes, sizeof(bytes));
-    if (rc < 0)
-        return rc;
-    batch_commit_decode(bytes, &commit);
-    bool exact = commit.first_sequence == walk->batch_begin.sequence && !walk->batch_damaged;
-    *holds = !walk->in_batch || (commit.first_sequence + commit.entry_count == walk->at.sequence &&
-                                 (!exact || commit.headers_crc == walk->batch_headers_crc));
-    return 0;
-}
-
-/* Takes the valid record at the current place and steps behind it. */
-static int take_record(struct walk *walk, const struct record_header *header)
-{
-    const struct found_block *block = block_of(walk, walk->at.block);
-    bool holds = false;
-    int rc = 0;
-    switch (header->kind) {
-    case RECORD_ENTRY:
-        walk->at.sequence = block->first_sequence + header->index;
-        walk->at.offset = block->first_offset + header->stream_offset;
-        if (header->flags & RECORD_IN_BATCH)
-            begin_or_extend_batch(walk, header->header_crc);
-        else
-            walk->in_batch = false; /* appends follow only a batch that is complete */
-        walk->at.sequence++;
-        walk->at.offset += header->payload_bytes + walk->topic->delimiter_bytes;
-        walk->last_ns = header->time_ns;
-        break;
-    case RECORD_BATCH_COMMIT:
-        rc = mark_holds(walk, &holds);
-        if (rc < 0)
-            return rc;
-        if (holds)
-            walk->in_batch = false;
-        break;
-    default:
-        walk->in_batch = false;
-        break;
-    }
-    walk->at.place += record_total_bytes(header);
-    return 0;
-}
-
-/* 1: a whole valid record of this walk stands at the current place; 0: not. *claimed: the payload bytes that a valid
- * header tells. */
-static int valid_here(struct walk *walk, struct record_header *header, uint64_t *claimed)
-{
-    *claimed = 0;
-    int rc = block_scan_header(&walk->scan, walk->at.place, header);
-    if (rc <= 0)
-        return rc;
-    *claimed = (uint64_t)header->extension_words * 8 + header->payload_bytes;
-    uint64_t sequence = block_of(walk, walk->at.block)->first_sequence + header->index;
-    if (sequence != walk->at.sequence)
-        return 0;
-    return block_scan_payload(&walk->scan, walk->at.place, header);
-}
-
-/* ---- gaps ---- */
+/* ---- damage ---- */
 
 /* What the records behind the current place say about the durable horizon. */
 static int learn_horizon(struct walk *walk)
@@ -247,6 +164,152 @@ static void note_damage(struct walk *walk, uint64_t next)
                   "'%s': entry %" PRIu64 " is damaged at %" PRIu64 " of segment %" PRIu64, walk->topic->name,
                   walk->at.sequence, block->segment_offset + walk->at.place, block->segment->id);
 }
+
+/* ---- records ---- */
+
+static void begin_or_extend_batch(struct walk *walk, const struct record_header *header)
+{
+    uint8_t crc_bytes[4];
+    bool shared = (header->flags & RECORD_IN_SHARED_BATCH) != 0;
+    if (!walk->in_batch || walk->batch_shared != shared) {
+        /* What a later block knew to be durable belongs to a batch that is complete; its mark may lie far ahead. */
+        if (walk->at.sequence < walk->newest_durable)
+            return;
+        walk->in_batch = true;
+        walk->batch_shared = shared;
+        walk->batch_begin = walk->at;
+        walk->batch_headers_crc = 0;
+        walk->batch_damaged = false;
+    }
+    store_le32(crc_bytes, header->header_crc);
+    walk->batch_headers_crc = crc32c(walk->batch_headers_crc, crc_bytes, sizeof(crc_bytes));
+}
+
+/*
+ * The record at the current place shows that the topic went on behind the entries that wait for a mark, and no gap is
+ * here that might have been it. A batch of one topic is complete then, since appends follow only what was written. Of a
+ * batch over several topics other parts may be missing, and only the mark says where they are. 1: the topic goes on
+ * (the entries were durable, or a damaged place among them was judged before); 0: it ends before them; below 0: errno.
+ */
+static int goes_on_without_mark(struct walk *walk)
+{
+    if (!walk->in_batch || !walk->batch_shared || walk->batch_damaged)
+        return 1;
+    int rc = learn_horizon(walk);
+    if (rc < 0)
+        return rc;
+    return max_u64(walk->horizon, walk->proven) > walk->batch_begin.sequence;
+}
+
+/* Remembers the part of a batch over several topics whose mark stands at the current place. 1 or -ENOMEM. */
+static int keep_part(struct walk *walk, const uint8_t bytes[SHARED_COMMIT_BYTES], const struct batch_commit *commit)
+{
+    struct found_part part = {.node = walk->node,
+                              .first_sequence = commit->first_sequence,
+                              .entry_count = commit->entry_count,
+                              .block = (uint32_t)walk->at.block,
+                              .place = walk->at.place};
+    shared_commit_decode(bytes, &part.commit);
+    if (part.commit.part_count < 2 || walk->node->cut_sequence != UINT64_MAX)
+        return 1;
+    return recovery_keep_part(walk->recovery, &part) ? 1 : -ENOMEM;
+}
+
+/*
+ * Whether the mark at the current place commits the entries that wait for one, by itself. Exactly these, normally. The
+ * batch may have begun before the walk did (then its beginning is durable, so all of it was written), or entries may
+ * wait since an earlier batch whose mark is damaged (that one was complete, or this one would not follow).
+ */
+static bool mark_holds(const struct walk *walk, const struct batch_commit *commit)
+{
+    bool exact = commit->first_sequence == walk->batch_begin.sequence && !walk->batch_damaged;
+    return !walk->in_batch || (commit->first_sequence + commit->entry_count == walk->at.sequence &&
+                               (!exact || commit->headers_crc == walk->batch_headers_crc));
+}
+
+/* As take_record(); *holds: what waits for a mark counts. */
+static int take_mark(struct walk *walk, const struct record_header *header, bool *holds)
+{
+    uint8_t bytes[SHARED_COMMIT_BYTES];
+    struct batch_commit commit;
+    int rc = block_scan_copy(&walk->scan, walk->at.place + RECORD_HEADER_BYTES, bytes, header->payload_bytes);
+    if (rc < 0)
+        return rc;
+    batch_commit_decode(bytes, &commit);
+    rc = 1;
+    if (commit.first_sequence > walk->batch_begin.sequence)
+        rc = goes_on_without_mark(walk); /* the mark of the batch before this one */
+    if (rc <= 0)
+        return rc;
+    *holds = mark_holds(walk, &commit);
+    if (*holds && header->kind == RECORD_SHARED_COMMIT)
+        rc = keep_part(walk, bytes, &commit);
+    return rc;
+}
+
+static int take_entry(struct walk *walk, const struct record_header *header)
+{
+    bool in_shared = (header->flags & RECORD_IN_BATCH) && (header->flags & RECORD_IN_SHARED_BATCH);
+    int rc = in_shared ? 1 : goes_on_without_mark(walk);
+    if (rc <= 0)
+        return rc;
+    if (header->flags & RECORD_IN_BATCH)
+        begin_or_extend_batch(walk, header);
+    else
+        walk->in_batch = false; /* appends follow only a batch that is complete */
+    walk->at.sequence++;
+    walk->at.offset += header->payload_bytes + walk->topic->delimiter_bytes;
+    walk->last_ns = header->time_ns;
+    return 1;
+}
+
+/* Takes the valid record at the current place and steps behind it. 1: done; 0: the topic ends before; below 0: errno.
+ */
+static int take_record(struct walk *walk, const struct record_header *header)
+{
+    const struct found_block *block = block_of(walk, walk->at.block);
+    bool holds = true;
+    int rc = 1;
+    walk->proven = max_u64(walk->proven, record_lag_decode(block->first_sequence + header->index, header->durable_lag));
+    switch (header->kind) {
+    case RECORD_ENTRY:
+        walk->at.sequence = block->first_sequence + header->index;
+        walk->at.offset = block->first_offset + header->stream_offset;
+        rc = take_entry(walk, header);
+        break;
+    case RECORD_BATCH_COMMIT:
+    case RECORD_SHARED_COMMIT:
+        rc = take_mark(walk, header, &holds);
+        if (rc > 0 && holds)
+            walk->in_batch = false;
+        break;
+    default:
+        rc = goes_on_without_mark(walk);
+        if (rc > 0)
+            walk->in_batch = false;
+        break;
+    }
+    if (rc > 0)
+        walk->at.place += record_total_bytes(header);
+    return rc;
+}
+
+/* 1: a whole valid record of this walk stands at the current place; 0: not. *claimed: the payload bytes that a valid
+ * header tells. */
+static int valid_here(struct walk *walk, struct record_header *header, uint64_t *claimed)
+{
+    *claimed = 0;
+    int rc = block_scan_header(&walk->scan, walk->at.place, header);
+    if (rc <= 0)
+        return rc;
+    *claimed = (uint64_t)header->extension_words * 8 + header->payload_bytes;
+    uint64_t sequence = block_of(walk, walk->at.block)->first_sequence + header->index;
+    if (sequence != walk->at.sequence)
+        return 0;
+    return block_scan_payload(&walk->scan, walk->at.place, header);
+}
+
+/* ---- gaps ---- */
 
 /*
  * No valid record stands at the current place. 1: the walk goes on (from a later place, now current); 0: the topic ends
@@ -373,15 +436,29 @@ static enum walrus_code walk_records(struct walk *walk, bool *empty, struct walr
         int rc = valid_here(walk, &header, &claimed);
         if (rc > 0 && header.kind == RECORD_ENTRY && walk->at.sequence >= limit_of(walk))
             rc = 0; /* superseded by the next block */
-        if (rc > 0)
-            rc = take_record(walk, &header) < 0 ? -EIO : 1;
-        else if (rc == 0)
-            rc = meet_gap(walk, claimed);
+        if (rc >= 0 && walk->at.sequence >= walk->node->cut_sequence && (rc == 0 || header.kind == RECORD_ENTRY)) {
+            walk->in_batch = false; /* what is before was complete, or the batch that begins here would not follow */
+            return WALRUS_OK;
+        }
+        rc = rc > 0 ? take_record(walk, &header) : rc == 0 ? meet_gap(walk, claimed) : rc;
         if (rc < 0)
             return read_error(walk, rc, error);
         if (rc == 0)
             return WALRUS_OK;
     }
+}
+
+/* All that says what was durable: the walk has met the records, or learnt from those that it did not come to. */
+static void note_horizon(const struct walk *walk)
+{
+    struct found_node *node = walk->node;
+    const struct found_cursor *farthest = recovery_farthest_cursor(node);
+    uint64_t horizon = max_u64(walk->proven, walk->horizon);
+    for (size_t i = 0; i < node->block_count; i++)
+        horizon = max_u64(horizon, node->blocks[i].durable_sequence);
+    if (farthest)
+        horizon = max_u64(horizon, farthest->record.sequence);
+    node->horizon = max_u64(node->horizon, horizon);
 }
 
 enum walrus_code recovery_walk(struct recovery *recovery, struct found_node *node, struct walrus_error *error)
@@ -394,15 +471,19 @@ enum walrus_code recovery_walk(struct recovery *recovery, struct found_node *nod
         meet_lost_begin(&walk);
     *end = (struct topic_end){.empty = true, .last_ns = walk.last_ns, .damages = walk.damages};
     end->at = end->walked = (struct record_place){.sequence = node->begin.sequence, .offset = node->begin.offset};
-    if (node->block_count == 0)
+    if (node->block_count == 0) {
+        note_horizon(&walk);
         return WALRUS_OK;
+    }
     enum walrus_code code = walk_records(&walk, &end->empty, error);
     if (code != WALRUS_OK)
         return code;
     end->at = end->walked = walk.at;
     end->last_ns = walk.last_ns;
     end->damages = walk.damages;
-    end->batch_uncommitted = walk.in_batch;
+    end->batch_uncommitted = walk.in_batch || node->cut_sequence != UINT64_MAX;
+    end->uncommitted_end = walk.in_batch ? walk.at.sequence : node->cut_end;
+    note_horizon(&walk);
     if (walk.in_batch && !SABOTAGED(no_commit_mark_check))
         end->at = walk.batch_begin;
     return WALRUS_OK;

@@ -13,6 +13,8 @@ struct store_sabotage {
     bool no_commit_mark_check; /* recovery keeps entries of a batch without its commit mark */
     bool cursor_before_data;   /* a cursor is persisted without making the entries before it durable */
     bool blocks_before_head;   /* blocks are cleared before the first retained entry is on disk */
+    bool shared_parts_alone;   /* a topic depends on its own part of a batch over several topics only */
+    bool no_ring_check;        /* recovery keeps parts of such a batch though others are missing */
     bool newer_segment_only;   /* a sync leaves out the segments that a topic wrote before its newest one */
 };
 extern struct store_sabotage store_sabotage;

@@ -123,6 +123,7 @@ static enum walrus_code create_locked(struct segment_set *set, struct segment **
         set->next_id = id + 1;
         return code;
     }
+    made->shared_batches = true;
     code = set->files.created(set->files.context, id, error);
     if (code != WALRUS_OK) {
         made->closed = true; /* not on record: it stays, empty, and takes nothing */

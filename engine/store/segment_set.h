@@ -31,11 +31,12 @@ struct segment {
     uint64_t used_end;     /* blocks fill the file up to here */
     uint64_t reserved_end; /* disk space is reserved up to here */
     uint64_t live_blocks;
-    bool closed;       /* takes no more blocks */
-    bool unclean_end;  /* found at open: whatever lies beyond used_end is to be cleared before it is used */
-    bool holds_damage; /* found at open: a damaged block header, whose block may be worth keeping: the file stays */
-    bool removing;     /* its removal is under way */
-    bool off_record;   /* its removal is on record, but the file could not be unlinked yet */
+    bool closed;         /* takes no more blocks */
+    bool shared_batches; /* fixed: its header says that parts of batches over several topics may be in it */
+    bool unclean_end;    /* found at open: whatever lies beyond used_end is to be cleared before it is used */
+    bool holds_damage;   /* found at open: a damaged block header, whose block may be worth keeping: the file stays */
+    bool removing;       /* its removal is under way */
+    bool off_record;     /* its removal is on record, but the file could not be unlinked yet */
     struct segment *next_removed;
 };
 

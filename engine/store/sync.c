@@ -43,6 +43,17 @@ static enum walrus_code sync_names(struct walrus_topic *topic, struct walrus_err
     return error_system(error, rc, "sync of '%s': catalogue", topic->name);
 }
 
+void topic_set_durable_locked(struct walrus_topic *topic, uint64_t sequence)
+{
+    topic->durable_sequence = max_u64(topic->durable_sequence, sequence);
+    forget_durable_locked(topic);
+}
+
+enum walrus_code sync_was_late(struct walrus_topic *topic, struct walrus_error *error)
+{
+    return error_set(error, WALRUS_E_IO, 0, "sync of '%s': a sync of later entries failed first", topic->name);
+}
+
 enum walrus_code topic_make_durable(struct walrus_topic *topic, uint64_t sequence, struct segment *segment,
                                     uint64_t ticket, struct walrus_error *error)
 {
@@ -77,14 +88,16 @@ enum walrus_code topic_make_durable(struct walrus_topic *topic, uint64_t sequenc
         free(dirty);
 
     if (code != WALRUS_OK) {
-        append_blot_unacknowledged(topic);
+        append_blot_unacknowledged(topic, UINT64_MAX);
         return code;
     }
     pthread_mutex_lock(&topic->lock);
-    topic->durable_sequence = max_u64(topic->durable_sequence, sequence);
-    forget_durable_locked(topic);
+    /* A sync for later entries may have failed meanwhile, and what nobody had called durable yet is gone with them. */
+    bool blotted = sequence > topic->blotted_from;
+    if (!blotted)
+        topic_set_durable_locked(topic, sequence);
     pthread_mutex_unlock(&topic->lock);
-    return WALRUS_OK;
+    return blotted ? sync_was_late(topic, error) : WALRUS_OK;
 }
 
 enum walrus_code topic_sync_all(struct walrus_topic *topic, struct walrus_error *error)

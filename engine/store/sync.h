@@ -15,6 +15,12 @@
 enum walrus_code topic_make_durable(struct walrus_topic *topic, uint64_t sequence, struct segment *segment,
                                     uint64_t ticket, struct walrus_error *error);
 
+/* Entries below `sequence` are durable. Needs lock. */
+void topic_set_durable_locked(struct walrus_topic *topic, uint64_t sequence);
+
+/* The error of entries that were overwritten (append_blot_unacknowledged()) though their own sync had succeeded. */
+enum walrus_code sync_was_late(struct walrus_topic *topic, struct walrus_error *error);
+
 /* Everything appended before the call. */
 enum walrus_code topic_sync_all(struct walrus_topic *topic, struct walrus_error *error);
 

@@ -29,11 +29,19 @@ struct walrus_topic *topic_create(struct walrus_log *log, uint64_t id, const cha
     topic->log = log;
     topic->id = id;
     topic_set_framing(topic, framing);
+    topic->blotted_from = UINT64_MAX;
     atomic_init(&topic->references, 1);
     pthread_mutex_init(&topic->trim_lock, NULL);
     pthread_mutex_init(&topic->append_lock, NULL);
     pthread_mutex_init(&topic->lock, NULL);
     return topic;
+}
+
+void topic_raise_catalog_ticket(struct walrus_topic *topic, uint64_t ticket)
+{
+    uint64_t before = atomic_load(&topic->catalog_ticket);
+    while (before < ticket && !atomic_compare_exchange_weak(&topic->catalog_ticket, &before, ticket))
+        ;
 }
 
 void topic_acquire(struct walrus_topic *topic)
@@ -157,7 +165,7 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
         code = error_system(error, rc, "write block header at %" PRIu64 " of segment %" PRIu64, made->segment_offset,
                             made->segment->id);
         error_place(error, made->segment->id, made->segment_offset, sequence);
-        topic_block_discard(topic, made);
+        topic_block_withdraw(topic, made);
         return code;
     }
     *block = made;
@@ -170,10 +178,57 @@ void topic_block_discard(struct walrus_topic *topic, struct block *block)
     free(block);
 }
 
+void topic_block_withdraw(struct walrus_topic *topic, struct block *block)
+{
+    struct segment *segment = block->segment;
+    int rc = segment->file->ops->punch(segment->file, block->segment_offset, block->bytes);
+    if (rc == 0)
+        rc = sync_point_wait(&segment->sync, sync_point_note_write(&segment->sync));
+    /* Should a crash bring its header back, entries that went on in the tail would count as superseded by it. */
+    if (rc < 0)
+        topic->tail = NULL;
+    topic_block_discard(topic, block);
+}
+
 void topic_block_release(struct walrus_topic *topic, struct block *block)
 {
     if (atomic_fetch_sub(&block->references, 1) == 1)
         janitor_take_block(&topic->log->janitor, block);
+}
+
+static bool reserve_blocks_locked(struct walrus_topic *topic, size_t more)
+{
+    if (topic->block_count + more <= topic->block_capacity)
+        return true;
+    size_t capacity = (topic->block_capacity ? topic->block_capacity * 2 : 1) + more - 1;
+    struct block **grown = realloc(topic->blocks, capacity * sizeof(struct block *));
+    if (!grown)
+        return false;
+    topic->blocks = grown;
+    topic->block_capacity = capacity;
+    return true;
+}
+
+static bool reserve_dirty_locked(struct walrus_topic *topic, size_t more)
+{
+    if (topic->dirty_count + more <= topic->dirty_capacity)
+        return true;
+    size_t capacity = (topic->dirty_capacity ? topic->dirty_capacity * 2 : 2) + more - 1;
+    struct dirty_segment *grown = realloc(topic->dirty, capacity * sizeof(*grown));
+    if (!grown)
+        return false;
+    topic->dirty = grown;
+    topic->dirty_capacity = capacity;
+    return true;
+}
+
+enum walrus_code topic_reserve(struct walrus_topic *topic, size_t more_blocks, size_t more_dirty,
+                               struct walrus_error *error)
+{
+    pthread_mutex_lock(&topic->lock);
+    bool reserved = reserve_blocks_locked(topic, more_blocks) && reserve_dirty_locked(topic, more_dirty);
+    pthread_mutex_unlock(&topic->lock);
+    return reserved ? WALRUS_OK : error_set(error, WALRUS_E_NO_MEMORY, 0, "out of memory");
 }
 
 enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *block, struct walrus_error *error)
@@ -181,15 +236,9 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
     struct block *superseded[8];
     size_t superseded_count = 0;
     pthread_mutex_lock(&topic->lock);
-    if (topic->block_count == topic->block_capacity) {
-        size_t capacity = topic->block_capacity ? topic->block_capacity * 2 : 1;
-        struct block **grown = realloc(topic->blocks, capacity * sizeof(struct block *));
-        if (!grown) {
-            pthread_mutex_unlock(&topic->lock);
-            return error_set(error, WALRUS_E_NO_MEMORY, 0, "block list: out of memory");
-        }
-        topic->blocks = grown;
-        topic->block_capacity = capacity;
+    if (!reserve_blocks_locked(topic, 1)) {
+        pthread_mutex_unlock(&topic->lock);
+        return error_set(error, WALRUS_E_NO_MEMORY, 0, "block list: out of memory");
     }
     while (topic->block_count > 0 && superseded_count < 8 &&
            topic->blocks[topic->block_count - 1]->first_sequence >= block->first_sequence) {
@@ -230,13 +279,32 @@ void topic_begin_at(struct walrus_topic *topic, uint64_t sequence, uint64_t offs
     }
 }
 
-static void publish_locked(struct walrus_topic *topic, const struct topic_end_of_stream *end)
+void topic_publish_locked(struct walrus_topic *topic, const struct topic_end_of_stream *end)
 {
     if (end->sequence > topic->visible_sequence) {
         topic->visible_sequence = end->sequence;
         topic->visible_offset = end->offset;
         topic->visible_ns = end->time_ns;
     }
+}
+
+void topic_note_dirty_locked(struct walrus_topic *topic, struct segment *segment, uint64_t ticket)
+{
+    if (topic->dirty_count == 0 || topic->dirty[topic->dirty_count - 1].segment != segment)
+        topic->dirty[topic->dirty_count++] = (struct dirty_segment){.segment = segment};
+    topic->dirty[topic->dirty_count - 1].ticket = ticket;
+}
+
+void topic_depend_locked(struct walrus_topic *topic, struct segment *segment, uint64_t ticket)
+{
+    /* The last visit to the segment: who waits for a write of an earlier one must not stop there (sync.c). */
+    size_t i = topic->dirty_count;
+    while (i > 0 && topic->dirty[i - 1].segment != segment)
+        i--;
+    if (i == 0)
+        topic->dirty[topic->dirty_count++] = (struct dirty_segment){segment, ticket};
+    else
+        topic->dirty[i - 1].ticket = max_u64(topic->dirty[i - 1].ticket, ticket);
 }
 
 enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *segment,
@@ -246,33 +314,24 @@ enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *se
     enum walrus_code code = WALRUS_OK;
     *ticket = sync_point_note_write(&segment->sync);
     pthread_mutex_lock(&topic->lock);
-    if (topic->dirty_count == 0 || topic->dirty[topic->dirty_count - 1].segment != segment) {
-        if (topic->dirty_count == topic->dirty_capacity) {
-            size_t capacity = topic->dirty_capacity ? topic->dirty_capacity * 2 : 2;
-            struct dirty_segment *grown = realloc(topic->dirty, capacity * sizeof(*grown));
-            if (!grown)
-                code = error_set(error, WALRUS_E_NO_MEMORY, 0, "out of memory");
-            else {
-                topic->dirty = grown;
-                topic->dirty_capacity = capacity;
-            }
-        }
-        if (code == WALRUS_OK)
-            topic->dirty[topic->dirty_count++] = (struct dirty_segment){.segment = segment};
-    }
-    if (code == WALRUS_OK)
-        topic->dirty[topic->dirty_count - 1].ticket = *ticket;
+    if (!reserve_dirty_locked(topic, 1))
+        code = error_set(error, WALRUS_E_NO_MEMORY, 0, "out of memory");
+    else
+        topic_note_dirty_locked(topic, segment, *ticket);
     if (code == WALRUS_OK && visible)
-        publish_locked(topic, visible);
+        topic_publish_locked(topic, visible);
     pthread_mutex_unlock(&topic->lock);
     return code;
 }
 
-void topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream *end)
+bool topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream *end)
 {
     pthread_mutex_lock(&topic->lock);
-    publish_locked(topic, end);
+    bool whole = end->sequence <= topic->blotted_from;
+    if (whole)
+        topic_publish_locked(topic, end);
     pthread_mutex_unlock(&topic->lock);
+    return whole;
 }
 
 bool topic_find_block(struct walrus_topic *topic, uint64_t sequence, struct block **block, uint64_t *block_end)

@@ -41,7 +41,8 @@ struct block {
     struct block *next_gone;    /* of those that have left the topic */
 };
 
-/* A segment that holds entries of the topic which are not known durable, and the ticket of the last one. */
+/* A segment that holds entries of the topic which are not known durable, or other topics' parts of batches that the
+ * topic takes part in; and the ticket of the last write of them. */
 struct dirty_segment {
     struct segment *segment;
     uint64_t ticket;
@@ -76,7 +77,8 @@ struct walrus_topic {
 
     _Atomic uint32_t references;          /* handles and the table's own */
     _Atomic bool deleted;                 /* name gone */
-    _Atomic uint64_t catalog_ticket;      /* of the newest catalogue record about the topic */
+    _Atomic uint64_t catalog_ticket;      /* of the newest catalogue record that the topic's entries need; only grows */
+    _Atomic bool batch_running;           /* a batch has append_lock: for appends that rather fail than wait for one */
     _Atomic bool refuses;                 /* after a failed sync: no appends until the log is opened anew */
     _Atomic(struct watch_list *) watches; /* NULL until somebody watches; set under the lock (watch.h) */
     _Atomic uint64_t sync;                /* topic_own_sync(); changed under the names lock */
@@ -84,7 +86,6 @@ struct walrus_topic {
     /* names lock of the log */
     struct walrus_attributes attributes;
     struct walrus_retention retention; /* may be INHERIT; changed under `lock` too, so that either will do to look */
-    bool deleting;
 
     pthread_mutex_t trim_lock;
     /* trim_lock */
@@ -98,7 +99,10 @@ struct walrus_topic {
     uint64_t next_offset;
     uint64_t next_block_index;
     struct durable_probe probe;
-    bool appended; /* since open: a durable mark at close is worth its write */
+    bool leaving;         /* its deletion has begun: it takes part in no more batches over several topics */
+    bool shared;          /* it took part in one since the log was opened */
+    uint64_t last_shared; /* number of the newest one that waited for its sync (batch_order.h), or 0 */
+    bool appended;        /* since open: a durable mark at close is worth its write */
 
     pthread_mutex_t lock;
     /* lock; never held over I/O */
@@ -116,12 +120,16 @@ struct walrus_topic {
     struct dirty_segment *dirty;       /* by growing age of the segment in this topic */
     size_t dirty_count;
     size_t dirty_capacity;
+    uint64_t blotted_from; /* entries from here on were overwritten after a failed sync; UINT64_MAX: none */
     uint64_t damages;
     struct group_cursor *cursors; /* one for each group that handles are or were open for; owned by the topic */
 };
 
 /* A topic without blocks; references is 1. `name` is copied. NULL when out of memory. */
 struct walrus_topic *topic_create(struct walrus_log *log, uint64_t id, const char *name, enum walrus_framing framing);
+
+/* The catalogue's records up to the ticket's are needed to find the topic's entries. */
+void topic_raise_catalog_ticket(struct walrus_topic *topic, uint64_t ticket);
 
 void topic_acquire(struct walrus_topic *topic);
 /* The last one frees the topic, and, if it was deleted, its blocks on disk too. */
@@ -160,6 +168,14 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
 /* Puts a block at the end of the list; blocks that it supersedes (nothing visible in them) leave it and are freed. */
 enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *block, struct walrus_error *error);
 
+/* Takes back a block that is not in the topic yet: as topic_block_discard(), and durably. Where that fails the topic
+ * goes on in a block that supersedes this one. Needs append_lock. */
+void topic_block_withdraw(struct walrus_topic *topic, struct block *block);
+
+/* Makes room in the lists, so that attaching so many blocks and noting so many segments cannot fail. */
+enum walrus_code topic_reserve(struct walrus_topic *topic, size_t more_blocks, size_t more_dirty,
+                               struct walrus_error *error);
+
 /* Frees the struct and the space on disk. For a block that nobody else knows. */
 void topic_block_discard(struct walrus_topic *topic, struct block *block);
 
@@ -185,8 +201,15 @@ enum walrus_code topic_note_write(struct walrus_topic *topic, struct segment *se
                                   const struct topic_end_of_stream *visible, uint64_t *ticket,
                                   struct walrus_error *error);
 
-/* Lets readers see what is before the end. The caller calls topic_wake() once it holds no lock. */
-void topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream *end);
+/* As above for one more segment, once topic_reserve() has made room. Needs append_lock and lock. */
+void topic_note_dirty_locked(struct walrus_topic *topic, struct segment *segment, uint64_t ticket);
+/* The topic is not durable before that write to the segment, whosever it was. Needs append_lock and lock, and room. */
+void topic_depend_locked(struct walrus_topic *topic, struct segment *segment, uint64_t ticket);
+
+/* Lets readers see what is before the end. The caller calls topic_wake() once it holds no lock. False: it was
+ * overwritten after a failed sync. */
+void topic_publish_locked(struct walrus_topic *topic, const struct topic_end_of_stream *end);
+bool topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream *end);
 
 /*
  * The block that holds `sequence`, and the sequence at which the next block goes on (UINT64_MAX: none). False: no such

@@ -97,7 +97,7 @@ static enum walrus_code change_locked(struct walrus_topic *topic, const struct w
     if (code != WALRUS_OK)
         return error_prefix(error, code, "configure '%s'", topic->name);
 
-    atomic_store(&topic->catalog_ticket, ticket);
+    topic_raise_catalog_ticket(topic, ticket);
     if (which & WALRUS_SET_SYNC)
         topic_set_sync(topic, settings->sync);
     pthread_mutex_lock(&topic->lock);

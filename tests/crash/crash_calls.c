@@ -91,12 +91,10 @@ static void reopen(struct script *script)
         script_open_log(script);
 }
 
-/* A random topic, made when there is none of that name. NULL: over. */
-static struct model_topic *some_topic(struct script *script)
+/* Opens the topic, or makes it when there is none of that name. NULL: over. */
+static struct model_topic *ready_topic(struct script *script, struct model_topic *topic)
 {
     struct random_source *random = &script->random;
-    struct model_topic *topic =
-        &script->model.topics[random_below(random, random_percent(random, 70) ? 2 : MODEL_TOPICS)];
     struct walrus_error error = {0};
     if (topic->handle)
         return topic;
@@ -113,7 +111,8 @@ static struct model_topic *some_topic(struct script *script)
     uint32_t bits = 0600 | (uint32_t)random_below(random, 64);
     struct walrus_topic_settings settings = {.attributes = {.mode = bits}, .sync = {.mode = mode}};
     note_in_flight(script, "create topic", topic->name);
-    model_topic_creating(topic, mode == WALRUS_SYNC_INHERIT ? script->visits->options.sync.mode : mode, bits);
+    model_topic_creating(&script->model, topic, mode == WALRUS_SYNC_INHERIT ? script->visits->options.sync.mode : mode,
+                         bits);
     if (walrus_topic_open(script->log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, &settings, &topic->handle,
                           &error) != WALRUS_OK) {
         give_up(script, &error);
@@ -121,6 +120,13 @@ static struct model_topic *some_topic(struct script *script)
     }
     model_topic_created(&script->model, topic);
     return topic;
+}
+
+static struct model_topic *some_topic(struct script *script)
+{
+    struct random_source *random = &script->random;
+    size_t index = random_below(random, random_percent(random, 70) ? 2 : MODEL_TOPICS);
+    return ready_topic(script, &script->model.topics[index]);
 }
 
 static size_t some_length(struct random_source *random)
@@ -187,6 +193,58 @@ static void append_batch(struct script *script)
     }
     enum walrus_code code = walrus_append_batch(topic->handle, slices, count, flags, &receipt, &error);
     append_ended(script, topic, code, flags, &receipt, &error);
+}
+
+/* A few entries for each of two to four topics, mixed. */
+static void append_shared(struct script *script)
+{
+    struct walrus_batch_entry entries[40];
+    struct model_topic *topics[40];
+    struct walrus_receipt receipts[40];
+    struct walrus_error error = {0};
+    struct random_source *random = &script->random;
+    size_t count = 2 + random_below(random, random_percent(random, 80) ? 6 : 30);
+    size_t spread = 2 + random_below(random, 3);
+    size_t first = random_below(random, random_percent(random, 60) ? 1 : MODEL_TOPICS);
+    unsigned flags = random_percent(random, 15) ? WALRUS_DURABLE : 0;
+    bool durable = flags != 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t index = (first + (i < 2 ? i : random_below(random, spread))) % MODEL_TOPICS;
+        topics[i] = ready_topic(script, &script->model.topics[index]);
+        if (!topics[i])
+            return;
+        durable |= topics[i]->sync == WALRUS_SYNC_EACH;
+    }
+    note_in_flight(script, flags ? "durable batch over topics with" : "batch over topics with", topics[0]->name);
+    uint32_t shared = model_add_shared(&script->model);
+    for (size_t i = 0; i < count; i++) {
+        size_t length = some_length(random) % (count > 8 ? 1000 : 20000);
+        struct model_entry *entry = model_add_pending(&script->model, topics[i], length, topics[i]->pending_count == 0);
+        model_join_shared(&script->model, topics[i], shared);
+        entries[i] = (struct walrus_batch_entry){topics[i]->handle, entry->bytes, entry->length};
+        receipts[i].sequence = topics[i]->count + topics[i]->pending_count - 1;
+    }
+    struct walrus_receipt got[40];
+    enum walrus_code code = walrus_append_batch_topics(script->log, entries, count, flags, got, &error);
+    for (size_t i = 0; code == WALRUS_OK && i < count; i++) {
+        if (got[i].sequence != receipts[i].sequence)
+            finding_set(&script->visits->finding,
+                        "batch entry %zu, to %s, got sequence %llu, not %llu\n  again: --script %llu", i,
+                        topics[i]->name, (unsigned long long)got[i].sequence, (unsigned long long)receipts[i].sequence,
+                        (unsigned long long)script->plan->seed);
+    }
+    if (code != WALRUS_OK)
+        model_forget_shared(&script->model, shared);
+    for (size_t i = 0; i < count; i++) {
+        if (code != WALRUS_OK)
+            model_pending_failed(topics[i]);
+        else
+            model_pending_succeeded(&script->model, topics[i], false);
+    }
+    if (code == WALRUS_OK && durable)
+        model_topic_is_durable(&script->model, topics[0]);
+    if (code != WALRUS_OK && !script->may_fail)
+        unexpected(script, &error);
 }
 
 static bool open_cursor(struct script *script, struct model_topic *topic)
@@ -298,7 +356,7 @@ static void delete_topic(struct script *script)
         give_up(script, &error);
         return;
     }
-    model_topic_deleted(topic);
+    model_topic_deleted(&script->model, topic);
     note_in_flight(script, "close deleted topic", topic->name);
     close_handle(topic);
 }
@@ -391,7 +449,7 @@ static void power_cut(struct script *script)
         return;
     }
     for (size_t i = 0; i < MODEL_TOPICS; i++)
-        model_topic_recovered(&script->model.topics[i], seen.topics[i].exists, seen.topics[i].count,
+        model_topic_recovered(&script->model, &script->model.topics[i], seen.topics[i].exists, seen.topics[i].count,
                               seen.topics[i].cursor, seen.topics[i].mode, seen.topics[i].sync);
     for (size_t i = 0; i < MODEL_NAMESPACES; i++)
         script->model.namespaces[i].exists = script->model.namespaces[i].durable = seen.namespaces[i];
@@ -402,8 +460,8 @@ void script_call(struct script *script)
     static const struct {
         unsigned percent;
         void (*call)(struct script *script);
-    } calls[] = {{40, append_one},      {15, append_batch},  {4, set_cursor}, {7, sync_something}, {4, delete_topic},
-                 {4, change_namespace}, {2, set_attributes}, {3, reopen},     {3, power_cut}};
+    } calls[] = {{30, append_one},  {12, append_batch},    {13, append_shared}, {4, set_cursor}, {7, sync_something},
+                 {4, delete_topic}, {4, change_namespace}, {2, set_attributes}, {3, reopen},     {3, power_cut}};
     unsigned drawn = (unsigned)random_below(&script->random, 100);
     script->calls++;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {

@@ -3,7 +3,7 @@
  * the engine acknowledged is there afterwards.
  *
  *   crash_explorer [--states N] [--seconds T] [--seed S] [--crashes N] [--faults PERCENT] [--atomic-sectors]
- *   crash_explorer --break sync|dirsync|reorder|commit-mark|sync-order|cursor-before-data [...]
+ *   crash_explorer --break sync|dirsync|reorder|commit-mark|sync-order|cursor-before-data|shared-ring|shared-sync [...]
  *   crash_explorer --script S [--operation K] [--crash C] [--kill]     one script, as a finding names it
  *
  * To repeat a finding add the --break, --faults and --atomic-sectors of its run.
@@ -49,6 +49,14 @@ static bool break_something(struct script_plan *plan, const char *what)
     }
     if (strcmp(what, "sync-order") == 0) {
         store_sabotage.newer_segment_only = true;
+        return true;
+    }
+    if (strcmp(what, "shared-ring") == 0) {
+        store_sabotage.no_ring_check = true;
+        return true;
+    }
+    if (strcmp(what, "shared-sync") == 0) {
+        store_sabotage.shared_parts_alone = true;
         return true;
     }
     if (strcmp(what, "cursor-before-data") == 0) {

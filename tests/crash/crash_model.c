@@ -33,6 +33,7 @@ void model_fini(struct model *model)
         drop_entries(&model->topics[i]);
         free(model->topics[i].entries);
     }
+    free(model->shared);
 }
 
 struct model_entry *model_add_pending(struct model *model, struct model_topic *topic, size_t length, bool starts_unit)
@@ -47,12 +48,72 @@ struct model_entry *model_add_pending(struct model *model, struct model_topic *t
     struct model_entry *entry = &topic->entries[index];
     entry->length = length;
     entry->starts_unit = starts_unit;
+    entry->shared = 0;
     entry->bytes = malloc(length + 1);
     if (!entry->bytes)
         abort();
     payload_fill(entry->bytes, length, model->next_key++ << 20);
     topic->pending_count++;
     return entry;
+}
+
+uint32_t model_add_shared(struct model *model)
+{
+    size_t count = model->shared_count ? model->shared_count + 1 : 2;
+    model->shared = realloc(model->shared, count * sizeof *model->shared);
+    if (!model->shared)
+        abort();
+    memset(&model->shared[count - 1], 0, sizeof *model->shared);
+    model->shared_count = count;
+    return (uint32_t)count - 1;
+}
+
+void model_join_shared(struct model *model, struct model_topic *topic, uint32_t shared)
+{
+    size_t end = topic->count + topic->doubtful_count + topic->pending_count;
+    topic->entries[end - 1].shared = shared;
+    model->shared[shared].ends[topic - model->topics] = end;
+}
+
+void model_forget_shared(struct model *model, uint32_t shared)
+{
+    memset(&model->shared[shared], 0, sizeof *model->shared);
+}
+
+void model_leave_shared(struct model *model, const struct model_topic *topic, size_t count)
+{
+    for (size_t s = 1; s < model->shared_count; s++) {
+        if (model->shared[s].ends[topic - model->topics] > count)
+            model->shared[s].ends[topic - model->topics] = 0;
+    }
+}
+
+/* What is durable in one topic takes the other parts of its batches along, and these what is before them. */
+static void spread_durability(struct model *model)
+{
+    bool changed = true;
+    while (changed) {
+        changed = false;
+        for (size_t s = 1; s < model->shared_count; s++) {
+            const size_t *ends = model->shared[s].ends;
+            bool durable = false;
+            for (size_t t = 0; t < MODEL_TOPICS; t++)
+                durable |= ends[t] > 0 && model->topics[t].durable_count >= ends[t];
+            for (size_t t = 0; durable && t < MODEL_TOPICS; t++) {
+                struct model_topic *topic = &model->topics[t];
+                if (ends[t] == 0 || topic->durable_count >= ends[t])
+                    continue;
+                topic->durable = true;
+                topic->durable_count = ends[t];
+                changed = true;
+            }
+        }
+    }
+    for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
+        for (size_t t = 0; t < MODEL_TOPICS; t++)
+            model->namespaces[i].durable |= model->topics[t].durable && model->topics[t].exists &&
+                                            model_is_parent(model->namespaces[i].name, model->topics[t].name);
+    }
 }
 
 void model_pending_succeeded(struct model *model, struct model_topic *topic, bool durable)
@@ -98,11 +159,13 @@ void model_topic_is_durable(struct model *model, struct model_topic *topic)
         if (model_is_parent(model->namespaces[i].name, topic->name))
             model->namespaces[i].durable = true;
     }
+    spread_durability(model);
 }
 
-void model_topic_creating(struct model_topic *topic, enum walrus_sync_mode sync, uint32_t mode)
+void model_topic_creating(struct model *model, struct model_topic *topic, enum walrus_sync_mode sync, uint32_t mode)
 {
     drop_entries(topic);
+    model_leave_shared(model, topic, 0);
     topic->creating = true;
     topic->durable = topic->deleting = false;
     topic->sync = sync;
@@ -123,9 +186,15 @@ void model_topic_created(struct model *model, struct model_topic *topic)
     }
 }
 
-void model_topic_deleted(struct model_topic *topic)
+void model_topic_deleted(struct model *model, struct model_topic *topic)
 {
+    bool shared = false;
+    for (size_t s = 1; s < model->shared_count; s++)
+        shared |= model->shared[s].ends[topic - model->topics] > 0;
+    if (shared)
+        model_topic_is_durable(model, topic);
     drop_entries(topic);
+    model_leave_shared(model, topic, 0);
     topic->exists = topic->durable = topic->creating = topic->deleting = false;
 }
 
@@ -166,12 +235,13 @@ void model_cursor_persisted(struct model_topic *topic)
     topic->cursor_set_to = UINT64_MAX;
 }
 
-void model_topic_recovered(struct model_topic *topic, bool exists, size_t count, uint64_t cursor, uint32_t mode,
-                           enum walrus_sync_mode sync)
+void model_topic_recovered(struct model *model, struct model_topic *topic, bool exists, size_t count, uint64_t cursor,
+                           uint32_t mode, enum walrus_sync_mode sync)
 {
     size_t had = topic->count + topic->doubtful_count + topic->pending_count;
     for (; had > count; had--)
         free(topic->entries[had - 1].bytes);
+    model_leave_shared(model, topic, count);
     topic->pending_count = topic->doubtful_count = 0;
     topic->count = topic->durable_count = count;
     topic->exists = topic->durable = exists;

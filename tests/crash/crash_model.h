@@ -17,11 +17,17 @@ struct model_entry {
     uint8_t *bytes;
     size_t length;
     bool starts_unit; /* false: a later entry of a batch, which cannot be without the ones before it */
+    uint32_t shared;  /* its batch over several topics, in model.shared; 0: none */
 };
 
 #define MODEL_TOPICS 6
 #define MODEL_NAMESPACES 4
 #define MODEL_MODES 16
+
+/* A batch over several topics: its part in each of them is there, or in none. */
+struct model_shared {
+    size_t ends[MODEL_TOPICS]; /* where its part ends in the topic; 0: no part there, or the topic is gone */
+};
 
 struct model_topic {
     const char *name;
@@ -62,6 +68,8 @@ struct model_namespace {
 struct model {
     struct model_topic topics[MODEL_TOPICS];
     struct model_namespace namespaces[MODEL_NAMESPACES];
+    struct model_shared *shared; /* by model_entry.shared; the first is not used */
+    size_t shared_count;
     uint64_t next_key;     /* of payloads: never the same twice, so that a wrong entry is always seen */
     const char *in_flight; /* the call, for messages */
 };
@@ -72,17 +80,27 @@ void model_fini(struct model *model);
 
 /* Adds an entry of `length` bytes in flight and returns it. */
 struct model_entry *model_add_pending(struct model *model, struct model_topic *topic, size_t length, bool starts_unit);
+/* The number of a new batch over several topics; what is added to its topics from now on is in flight with it. */
+uint32_t model_add_shared(struct model *model);
+/* Puts the last pending entry of the topic into the batch. */
+void model_join_shared(struct model *model, struct model_topic *topic, uint32_t shared);
+/* It failed: no part will ever be seen. */
+void model_forget_shared(struct model *model, uint32_t shared);
+/* No batch has a part in this topic behind its first `count` entries any more. */
+void model_leave_shared(struct model *model, const struct model_topic *topic, size_t count);
 void model_pending_succeeded(struct model *model, struct model_topic *topic, bool durable);
 void model_pending_failed(struct model_topic *topic);
 /* Failed, but may be found after a crash. No entry may be added to the topic any more. */
 void model_pending_doubtful(struct model_topic *topic);
 
-/* The topic with all that it holds, its name and the namespaces that reach it must survive. */
+/* The topic with all that it holds, its name and the namespaces that reach it must survive; so must every batch that it
+ * has a part in, in all its topics, with all that they had before. */
 void model_topic_is_durable(struct model *model, struct model_topic *topic);
 /* Before the call that creates, and after it. */
-void model_topic_creating(struct model_topic *topic, enum walrus_sync_mode sync, uint32_t mode);
+void model_topic_creating(struct model *model, struct model_topic *topic, enum walrus_sync_mode sync, uint32_t mode);
 void model_topic_created(struct model *model, struct model_topic *topic);
-void model_topic_deleted(struct model_topic *topic);
+/* Its batches with other topics were made durable before. */
+void model_topic_deleted(struct model *model, struct model_topic *topic);
 void model_namespace_is_durable(struct model *model, const char *name);
 /* After walrus_sync(), and with `closed` after walrus_close(). */
 void model_all_durable(struct model *model, bool closed);
@@ -94,8 +112,8 @@ void model_cursor_moved(struct model_topic *topic, size_t entry_count);
 void model_cursor_persisted(struct model_topic *topic);
 
 /* A power cut happened: this is all there is now, and it is durable. */
-void model_topic_recovered(struct model_topic *topic, bool exists, size_t count, uint64_t cursor, uint32_t mode,
-                           enum walrus_sync_mode sync);
+void model_topic_recovered(struct model *model, struct model_topic *topic, bool exists, size_t count, uint64_t cursor,
+                           uint32_t mode, enum walrus_sync_mode sync);
 
 bool model_is_parent(const char *name_space, const char *name);
 

@@ -75,58 +75,38 @@ static void interrupt(struct memory_disk *disk, enum memory_disk_kind kind, void
 /* ---- appends after the recovery ---------------------------------------------------------------------------------- */
 
 struct continuation {
+    struct crash_visits *visits;
+    struct walrus_log *log;
+    struct random_source *random;
+    struct expected_log expected;
     struct model_entry *entries[MODEL_TOPICS]; /* seen ones, then the new ones */
     size_t old_count[MODEL_TOPICS];
     size_t count[MODEL_TOPICS];
+    struct walrus_topic *handles[MODEL_TOPICS];
+    struct model_shared *shared; /* those that were seen, then perhaps a new one */
 };
 
-static bool append_more(struct crash_visits *visits, struct walrus_log *log, struct expected_log *expected,
-                        size_t index, struct random_source *random, struct continuation *more)
+#define MORE_MAX 12u
+
+/* Opens or makes the topic, and makes room for more entries. */
+static bool begin_more(struct continuation *more, size_t index)
 {
-    struct expected_topic *topic = &expected->topics[index];
-    struct walrus_topic *handle = NULL;
+    struct expected_topic *topic = &more->expected.topics[index];
     struct walrus_error error = {0};
-    size_t add_count = 1 + random_below(random, 6);
-    size_t old_count = topic->max_count;
-    if (walrus_topic_open(log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, NULL, &handle, &error) !=
-        WALRUS_OK) {
-        finding_set(&visits->finding, "after recovery: open %s: %s", topic->name, error.message);
+    if (more->entries[index])
+        return true;
+    if (walrus_topic_open(more->log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, NULL, &more->handles[index],
+                          &error) != WALRUS_OK) {
+        finding_set(&more->visits->finding, "after recovery: open %s: %s", topic->name, error.message);
         return false;
     }
-    struct model_entry *entries = calloc(old_count + add_count, sizeof *entries);
+    struct model_entry *entries = calloc(topic->max_count + MORE_MAX, sizeof *entries);
     if (!entries)
         abort();
-    if (old_count)
-        memcpy(entries, topic->entries, old_count * sizeof *entries);
-    more->entries[index] = entries;
-    more->old_count[index] = old_count;
-    struct walrus_slice slices[8];
-    bool as_batch = random_percent(random, 40);
-    for (size_t i = 0; i < add_count; i++) {
-        struct model_entry *entry = &entries[old_count + i];
-        entry->length = random_below(random, random_percent(random, 80) ? 300 : 9000);
-        entry->bytes = malloc(entry->length + 1);
-        entry->starts_unit = !as_batch || i == 0;
-        payload_fill(entry->bytes, entry->length, random_next(random));
-        slices[i] = (struct walrus_slice){entry->bytes, entry->length};
-        more->count[index] = old_count + i + 1;
-    }
-    enum walrus_code code = WALRUS_OK;
-    struct walrus_receipt receipt = {0};
-    if (as_batch)
-        code = walrus_append_batch(handle, slices, add_count, WALRUS_DURABLE, &receipt, &error);
-    for (size_t i = 0; !as_batch && code == WALRUS_OK && i < add_count; i++)
-        code = walrus_append(handle, slices[i].data, slices[i].length, i + 1 == add_count ? WALRUS_DURABLE : 0,
-                             &receipt, &error);
-    uint64_t expected_sequence = old_count + (as_batch ? 0 : add_count - 1);
-    if (code != WALRUS_OK)
-        finding_set(&visits->finding, "after recovery: append to %s: %s", topic->name, error.message);
-    else if (receipt.sequence != expected_sequence)
-        finding_set(&visits->finding, "after recovery: append to %s got sequence %llu, not %llu", topic->name,
-                    (unsigned long long)receipt.sequence, (unsigned long long)expected_sequence);
-    walrus_topic_close(handle);
-    topic->entries = entries;
-    topic->min_count = topic->max_count = old_count + add_count;
+    if (topic->max_count)
+        memcpy(entries, topic->entries, topic->max_count * sizeof *entries);
+    topic->entries = more->entries[index] = entries;
+    more->old_count[index] = more->count[index] = topic->max_count;
     if (!topic->may_exist) {
         static const uint32_t default_mode = 0644;
         topic->modes = &default_mode;
@@ -135,39 +115,133 @@ static bool append_more(struct crash_visits *visits, struct walrus_log *log, str
         topic->may_exist = topic->must_exist = true;
     }
     for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
-        if (model_is_parent(expected->namespaces[i].name, topic->name))
-            expected->namespaces[i].may_exist = expected->namespaces[i].must_exist = true;
+        if (model_is_parent(more->expected.namespaces[i].name, topic->name))
+            more->expected.namespaces[i].may_exist = more->expected.namespaces[i].must_exist = true;
     }
-    return !visits->finding.found;
+    return true;
+}
+
+static struct model_entry *add_more(struct continuation *more, size_t index, bool starts_unit)
+{
+    struct expected_topic *topic = &more->expected.topics[index];
+    struct model_entry *entry = &more->entries[index][more->count[index]++];
+    entry->length = random_below(more->random, random_percent(more->random, 80) ? 300 : 9000);
+    entry->bytes = malloc(entry->length + 1);
+    entry->starts_unit = starts_unit;
+    entry->shared = 0;
+    payload_fill(entry->bytes, entry->length, random_next(more->random));
+    topic->min_count = topic->max_count = more->count[index];
+    return entry;
+}
+
+static bool check_more(struct continuation *more, size_t index, enum walrus_code code, uint64_t got, uint64_t wanted,
+                       const struct walrus_error *error)
+{
+    const char *name = more->expected.topics[index].name;
+    if (code != WALRUS_OK)
+        finding_set(&more->visits->finding, "after recovery: append to %s: %s", name, error->message);
+    else if (got != wanted)
+        finding_set(&more->visits->finding, "after recovery: append to %s got sequence %llu, not %llu", name,
+                    (unsigned long long)got, (unsigned long long)wanted);
+    return !more->visits->finding.found;
+}
+
+static bool append_more(struct continuation *more, size_t index)
+{
+    struct walrus_error error = {0};
+    size_t add_count = 1 + random_below(more->random, 6);
+    struct walrus_slice slices[8];
+    bool as_batch = random_percent(more->random, 40);
+    if (!begin_more(more, index))
+        return false;
+    size_t first = more->count[index];
+    for (size_t i = 0; i < add_count; i++) {
+        const struct model_entry *entry = add_more(more, index, !as_batch || i == 0);
+        slices[i] = (struct walrus_slice){entry->bytes, entry->length};
+    }
+    enum walrus_code code = WALRUS_OK;
+    struct walrus_receipt receipt = {0};
+    if (as_batch)
+        code = walrus_append_batch(more->handles[index], slices, add_count, WALRUS_DURABLE, &receipt, &error);
+    for (size_t i = 0; !as_batch && code == WALRUS_OK && i < add_count; i++)
+        code = walrus_append(more->handles[index], slices[i].data, slices[i].length,
+                             i + 1 == add_count ? WALRUS_DURABLE : 0, &receipt, &error);
+    return check_more(more, index, code, receipt.sequence, first + (as_batch ? 0 : add_count - 1), &error);
+}
+
+/* One batch over two topics, made durable through one of them. */
+static bool append_more_shared(struct continuation *more, size_t index)
+{
+    size_t topics[2] = {index, (index + 1 + random_below(more->random, MODEL_TOPICS - 1)) % MODEL_TOPICS};
+    size_t add_count = 2 + random_below(more->random, 4);
+    struct walrus_batch_entry entries[8];
+    struct walrus_receipt receipts[8];
+    struct walrus_error error = {0};
+    if (!begin_more(more, topics[0]) || !begin_more(more, topics[1]))
+        return false;
+    size_t number = more->expected.shared_count ? more->expected.shared_count : 1;
+    for (size_t i = 0; i < add_count; i++) {
+        size_t to = topics[i < 2 ? i : random_below(more->random, 2)];
+        const struct model_entry *entry = add_more(more, to, i < 2);
+        more->shared[number].ends[to] = more->count[to];
+        entries[i] = (struct walrus_batch_entry){more->handles[to], entry->bytes, entry->length};
+    }
+    more->expected.shared_count = number + 1;
+    bool synced = random_percent(more->random, 50);
+    uint64_t wanted = more->old_count[topics[0]];
+    enum walrus_code code =
+        walrus_append_batch_topics(more->log, entries, add_count, synced ? 0 : WALRUS_DURABLE, receipts, &error);
+    more->expected.may_be_unsynced = synced;
+    if (code == WALRUS_OK && synced)
+        code = walrus_topic_sync(more->handles[topics[random_below(more->random, 2)]], &error);
+    return check_more(more, index, code, receipts[0].sequence, wanted, &error);
+}
+
+/* The batches whose parts were seen, with room for another. The sequences of the others will be used anew. */
+static void keep_seen_shared(struct continuation *more)
+{
+    const struct expected_log *seen = &more->expected;
+    more->shared = calloc(seen->shared_count + 2, sizeof *more->shared);
+    if (!more->shared)
+        abort();
+    for (size_t s = 1; s < seen->shared_count; s++) {
+        for (size_t t = 0; t < MODEL_TOPICS; t++) {
+            bool there = seen->topics[t].must_exist && seen->shared[s].ends[t] <= seen->topics[t].max_count;
+            more->shared[s].ends[t] = there ? seen->shared[s].ends[t] : 0;
+        }
+    }
+    more->expected.shared = more->shared;
 }
 
 static void go_on(struct crash_visits *visits, struct memory_disk *disk, struct walrus_log *log,
                   const struct expected_log *recovered, struct random_source *random)
 {
-    struct expected_log expected = *recovered;
-    struct continuation more = {0};
+    struct continuation more = {.visits = visits, .log = log, .random = random, .expected = *recovered};
     struct finding finding = {0};
     struct seen_log seen;
-    size_t topic_count = 1 + random_below(random, 2);
-    bool good = true;
-    for (size_t i = 0; good && i < topic_count; i++) {
-        size_t index = random_below(random, MODEL_TOPICS);
-        if (!more.entries[index])
-            good = append_more(visits, log, &expected, index, random, &more);
-    }
-    if (good && !verify_log(log, &expected, false, &seen, &finding)) {
+    keep_seen_shared(&more);
+    size_t first = random_below(random, MODEL_TOPICS);
+    bool good = random_percent(random, 35) ? append_more_shared(&more, first) : append_more(&more, first);
+    size_t second = random_below(random, MODEL_TOPICS);
+    if (good && second != first && !more.entries[second] && random_percent(random, 50))
+        good = append_more(&more, second);
+    for (size_t i = 0; i < MODEL_TOPICS; i++)
+        walrus_topic_close(more.handles[i]);
+    if (good && !verify_log(log, &more.expected, false, &seen, &finding)) {
         finding_set(&visits->finding, "reading after recovery and append: %s", finding.text);
         good = false;
     }
     if (good) {
         visits->append_cuts++;
-        cut_and_compare(visits, disk, &expected, random_next(random), "cut after recovery and append");
+        more.expected.may_be_unsynced = false;
+        cut_and_compare(visits, disk, &more.expected, random_next(random), "cut after recovery and append");
     }
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
         for (size_t e = more.old_count[i]; e < more.count[i]; e++)
             free(more.entries[i][e].bytes);
         free(more.entries[i]);
     }
+    free(more.shared);
 }
 
 void visit_crash(struct crash_visits *visits, struct memory_disk *disk, const struct expected_log *expected,

@@ -18,6 +18,7 @@ struct expected_topic {
     uint64_t cursor_set_to; /* or exactly here; UINT64_MAX: nowhere else */
     const uint32_t *modes;
     size_t mode_count; /* 0: any */
+    bool deleting;     /* it may be gone with its parts of batches over several topics */
 };
 
 struct expected_log {
@@ -27,6 +28,9 @@ struct expected_log {
         bool may_exist;
         bool must_exist;
     } namespaces[MODEL_NAMESPACES];
+    const struct model_shared *shared; /* the first is not used */
+    size_t shared_count;
+    bool may_be_unsynced; /* not all that is there is known to be durable: the log was not just recovered */
 };
 
 struct seen_log {

@@ -16,8 +16,9 @@ import sys
 FILE_HEADER, PAGE, SECTOR = 64, 4096, 512
 BLOCK_HEADER, BLOCK_MAX, NAME_MAX = 128, 1 << 31, 1023
 RECORD_HEADER, PAYLOAD_MAX, RESERVE = 32, 1 << 30, 32
-KINDS = ENTRY, COMMIT_MARK, DURABLE_MARK = 1, 2, 3
-IN_BATCH, LAG_UNKNOWN = 1, 255
+KINDS = ENTRY, COMMIT_MARK, DURABLE_MARK, SHARED_MARK = 1, 2, 3, 4
+IN_BATCH, IN_SHARED_BATCH, LAG_UNKNOWN = 1, 2, 255
+SHARED_BATCHES = 1  # incompatible feature
 TOPIC_CREATED, TOPIC_DELETED, TOPIC_TRIMMED, GROUP_CREATED, GROUP_DELETED, GROUP_CHANGED = 1, 2, 16, 9, 10, 11
 FIELD_NAME, FIELD_CONSISTENCY, FIELD_INTERVAL = 1, 10, 11
 DEFAULT_GROUP, GROUP_HEAD = 0, 2**64 - 1
@@ -77,7 +78,7 @@ class File:
         found, version, size, _, incompatible, _, self.log_id, found_id = struct.unpack_from("<8sHHIIIQQ", self.data)
         if struct.unpack_from("<I", self.data, 60)[0] != crc(self.data[:60]) or found != magic or found_id != file_id:
             return
-        if version != 1 or size != FILE_HEADER or incompatible:
+        if version != 1 or size != FILE_HEADER or incompatible & ~SHARED_BATCHES:
             raise Refused(f"{name}: version {version}, incompatible features {incompatible:#x}")
         self.valid = True
 
@@ -171,6 +172,10 @@ class Topic:
         self.next_sequence = 0
         self.on_record = False  # that it was trimmed
         self.head, self.head_known, self.head_torn = 0, False, False
+        self.horizon = 0  # all entries below it were durable
+        self.steps = []  # what the walk has met: records, and (first, next) sequences of damaged places
+        self.damaged_pending = False  # a damaged place is among or behind the entries that wait for a mark
+        self.ended = False
 
     def find(self, verdict, block, place, sequence):
         self.log.find(verdict, block.file.name, block.place + place, self.name, sequence)
@@ -196,6 +201,7 @@ class Topic:
         for block in live:
             block.records = list(block.valid_records())
             block.proof = max([block.durable, self.head] + [record.durable_below() for record in block.records])
+        self.horizon = max([self.horizon, self.head] + [block.proof for block in live])
         if not live or self.goes_on_from_the_start():
             all(self.walk_block(i) and self.is_linked(i) for i in range(len(live)))  # up to where the topic ends
         for entry in self.pending:  # a batch at the end without its mark
@@ -239,8 +245,8 @@ class Topic:
                 proof = max([later_blocks] + [later.durable_below() for later in block.records[j:]])
                 if not self.go_on_behind(block, place, proof, record.sequence if limit is None else min(record.sequence, limit)):
                     return False
-                if record.sequence == self.next_sequence:  # only a mark is missing, so a batch ended here
-                    self.commit()
+                if record.sequence == self.next_sequence and not self.waits_as_part():
+                    self.commit()  # only a mark is missing, so a batch ended here
                 self.next_sequence = record.sequence if limit is None else min(record.sequence, limit)
                 reached = record.sequence == limit and record.kind == ENTRY or self.next_sequence < record.sequence
             elif reached:  # a mark at that sequence still belongs to what is before it
@@ -249,6 +255,8 @@ class Topic:
                 self.supersede(block, block.records[j:])
                 return True
             self.take(record)
+            if self.ended:
+                return False
             place = record.end
         if limit is None:  # nothing valid follows: the end
             if NOT_ZERO.search(block.data, place):
@@ -264,25 +272,82 @@ class Topic:
         damaged = self.next_sequence < proof or not block.may_be_unfinished(place)
         verdict = "trimmed" if self.next_sequence < following <= self.head else "damaged"
         self.find(verdict if damaged else "torn", block, place, self.next_sequence)
+        if damaged:
+            self.steps.append((self.next_sequence, following))
+            self.damaged_pending = True
         return damaged
 
+    def waits_as_part(self):
+        """Whether the entries that wait for a mark are of a batch over several topics."""
+        return bool(self.pending) and bool(self.pending[0].flags & IN_SHARED_BATCH)
+
+    def goes_on_without_mark(self):
+        """What stands here is not the mark that entries wait for. False: the topic ends before them."""
+        self.ended = (self.waits_as_part() and not self.damaged_pending
+                      and max(block.proof for block in self.blocks) <= self.pending[0].sequence)
+        return not self.ended
+
     def take(self, record):
+        shared = record.flags & IN_BATCH and record.flags & IN_SHARED_BATCH
         if record.kind == ENTRY:
+            if not shared and not self.goes_on_without_mark():
+                return
+            if self.pending and self.waits_as_part() != bool(shared):
+                self.commit()
+            if not self.pending:
+                self.damaged_pending = False
             self.next_sequence += 1
             self.pending.append(record)
             if not record.flags & IN_BATCH:
                 self.commit()
-        elif record.kind == COMMIT_MARK and record.size == 24:
-            first, number, header_crcs, size = struct.unpack("<QIIQ", record.payload)
-            covered = [entry for entry in self.pending if entry.sequence >= first]
-            missing = number - len(covered)
-            exact = missing == 0 and size == sum(entry.size for entry in covered) and header_crcs == crc(
-                *(struct.pack("<I", entry.stored_crc) for entry in covered))
-            # Where entries of it are damaged the sums cannot be made: what is left goes by the numbers.
-            if first + number == record.sequence and (exact or missing > 0):
-                self.commit()
         elif record.kind == DURABLE_MARK:
+            if not self.goes_on_without_mark():
+                return
             self.commit()
+        else:
+            self.take_mark(record)
+        self.steps.append(record)
+
+    def take_mark(self, record):
+        record.mark = Mark(record)
+        first, number, header_crcs, size = record.mark.covers
+        if self.pending and first > self.pending[0].sequence and not self.goes_on_without_mark():
+            return
+        covered = [entry for entry in self.pending if entry.sequence >= first]
+        missing = number - len(covered)
+        exact = missing == 0 and size == sum(entry.size for entry in covered) and header_crcs == crc(
+            *(struct.pack("<I", entry.stored_crc) for entry in covered))
+        # Where entries of it are damaged the sums cannot be made: what is left goes by the numbers.
+        if first + number == record.sequence and (exact or missing > 0):
+            self.commit()
+            if record.kind == SHARED_MARK and record.mark.parts >= 2:
+                self.log.parts.append(Part(self, record.mark))
+
+    def look_at(self, sequence, batch):
+        """What stands at the place of a part: "there" (whole or damaged) or "missing"."""
+        broken = not any(isinstance(step, Record) and step.sequence <= sequence for step in self.steps)
+        for step in self.steps:
+            if not isinstance(step, Record):
+                broken = broken or step[1] > sequence
+            elif step.kind == ENTRY:
+                if step.sequence >= sequence and not step.flags & IN_BATCH:
+                    break
+            elif step.sequence > sequence:
+                mark = step.mark if step.kind != DURABLE_MARK else None
+                if mark and mark.covers[0] == sequence and mark.batch == batch:
+                    return "there"
+                if mark and mark.covers[0] <= sequence:
+                    return "missing"
+                break
+        return "there" if broken else "missing"
+
+    def cut(self, part):
+        """The topic ends before a part of a batch that does not count."""
+        for entry in self.entries:
+            if part.first <= entry.sequence < part.end:
+                self.find("uncommitted", entry.block, entry.place, entry.sequence)
+        self.entries = [entry for entry in self.entries if entry.sequence < part.first]
+        self.next_sequence = part.first
 
     def commit(self):
         for entry in self.pending:
@@ -293,10 +358,36 @@ class Topic:
         self.pending = []
 
 
+class Mark:
+    """What a commit mark says."""
+
+    def __init__(self, record):
+        self.covers = struct.unpack_from("<QIIQ", record.payload)
+        self.batch = self.parts = 0
+        if record.kind == SHARED_MARK:
+            self.batch, self.parts, self.part, self.next_topic, self.next_sequence = struct.unpack_from(
+                "<QIIQQ", record.payload, 24)
+
+
+class Part:
+    """A part of a batch over several topics that was met."""
+
+    def __init__(self, topic, mark):
+        self.topic, self.mark = topic, mark
+        self.first = mark.covers[0]
+        self.end = self.first + mark.covers[1]
+
+    def is_met(self):
+        return self.first < self.topic.next_sequence
+
+    def is_durable(self):
+        return self.first < self.topic.horizon
+
+
 class Log:
     def __init__(self, directory):
         self.directory = directory
-        self.findings, self.topics, self.cursors, self.deleted = [], {}, [], set()
+        self.findings, self.topics, self.cursors, self.deleted, self.parts = [], {}, [], set(), []
         self.groups = {DEFAULT_GROUP: {"kind": "group", "group": "default", "id": 0, "consistency": "as the log"}}
         catalog = File(directory, "catalog", b"walrusCT")
         if not catalog.valid:
@@ -311,6 +402,51 @@ class Log:
             self.read_cursors(File(directory, "cursors", b"walrusCU"))
         for topic in self.topics.values():
             topic.walk()
+        self.settle_batches()
+
+    def settle_batches(self):
+        """Which batches over several topics count, and where topics end for those that do not."""
+        batches = {}
+        for part in self.parts:
+            batches.setdefault(part.mark.batch, []).append(part)
+        changed = True
+        while changed:  # what is known to be durable
+            changed = False
+            for parts in batches.values():
+                if any(part.is_durable() or self.judge_next(part, parts) == "durable" for part in parts):
+                    for part in parts:
+                        changed = changed or part.topic.horizon < part.end
+                        part.topic.horizon = max(part.topic.horizon, part.end)
+        changed = True
+        while changed:
+            changed = False
+            for parts in batches.values():
+                met = [part for part in parts if part.is_met()]
+                if not met or any(part.is_durable() for part in met):
+                    continue
+                there = len(met) + sum(self.judge_next(part, met) == "there" for part in met)
+                if there < met[0].mark.parts:
+                    changed = True
+                    for part in met:
+                        part.topic.cut(part)
+
+    def judge_next(self, part, met):
+        """What the part's mark tells of the next one, if that was not met."""
+        mark = part.mark
+        if any(other.mark.part == (mark.part + 1) % mark.parts for other in met):
+            return "met"
+        if mark.next_topic in self.deleted:
+            return "durable"
+        topic = self.topics.get(mark.next_topic)
+        if topic is None:
+            return "missing"
+        durable = mark.next_sequence < max(topic.horizon, topic.head)
+        if mark.next_sequence >= topic.next_sequence:
+            return "durable" if durable else "missing"
+        if mark.next_sequence < topic.head:
+            return "durable"
+        found = topic.look_at(mark.next_sequence, mark.batch)
+        return "durable" if found == "there" and durable else found
 
     def find(self, verdict, file, place, topic=None, sequence=None):
         self.findings.append({"kind": "finding", "verdict": verdict, "topic": topic, "file": file,
@@ -393,6 +529,7 @@ class Log:
                 owner = self.topics[topic_id]
                 owner.head, owner.head_known, owner.head_torn = sequence, True, written > len(valid)
             else:
+                self.topics[topic_id].horizon = max(self.topics[topic_id].horizon, sequence)
                 self.cursors.append({"kind": "cursor", "topic": topic, "topic_id": topic_id,
                                      "group": self.groups[group]["group"], "sequence": sequence})
             if written > len(valid):  # what a crash may leave

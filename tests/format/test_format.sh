@@ -37,6 +37,7 @@ compare() {
     jq -s -c '[.[] | select(.type == "item" and (.kind == "gap" and .verdict == "superseded" | not))]
         | ([.[] | select(.kind == "gap" and .verdict == "torn" and .topic) | {(.topic): .sequence}] | add // {}) as $ends
         | .[] | select((.kind == "entry" and .topic and $ends[.topic] != null and .sequence >= $ends[.topic]) | not)
+        | select((.kind == "entry" and .verdict == "torn") | not)
         | [(.verdict | sub("missing"; "damaged")), .file, .file_offset, .topic, .sequence // 0]' check.json |
         sort >findings.command
     reader "$log" --data >read.json || { fail "$name: the reader fails"; return; }

@@ -126,6 +126,55 @@ enum walrus_code rig_batch(struct rig *rig, enum rig_topic index, size_t count, 
     return append_some(rig, index, true, count, length, flags);
 }
 
+enum walrus_code rig_shared(struct rig *rig, size_t count, size_t length, unsigned flags)
+{
+    struct model_topic *topics[MODEL_TOPICS];
+    struct walrus_batch_entry entries[64];
+    struct walrus_receipt receipts[64];
+    struct walrus_error error = {0};
+    enum walrus_code code = WALRUS_OK;
+    size_t topic_count = 0;
+    bool durable = (flags & WALRUS_DURABLE) != 0;
+    for (size_t i = 0; code == WALRUS_OK && i < MODEL_TOPICS; i++) {
+        struct model_topic *topic = &rig->model.topics[i];
+        if (!topic->exists || topic->deleting)
+            continue;
+        code = handle_of(rig, topic);
+        topics[topic_count++] = topic;
+        durable |= topic->sync == WALRUS_SYNC_EACH;
+    }
+    if (code != WALRUS_OK)
+        return code;
+    uint32_t shared = model_add_shared(&rig->model);
+    for (size_t i = 0; i < count; i++) {
+        struct model_topic *topic = topics[i % topic_count];
+        struct model_entry *entry = model_add_pending(&rig->model, topic, length, topic->pending_count == 0);
+        model_join_shared(&rig->model, topic, shared);
+        entries[i] = (struct walrus_batch_entry){topic->handle, entry->bytes, entry->length};
+    }
+    code = walrus_append_batch_topics(rig->log, entries, count, flags, receipts, &error);
+    bool failed = checked(rig, code, &error) != WALRUS_OK;
+    bool doubtful = failed && rig->dies && memory_disk_fault_hits(rig->disk, MEMORY_DISK_SYNC) > 0;
+    for (size_t i = 0; i < topic_count; i++)
+        doubtful = doubtful && topics[i]->doubtful_count == 0;
+    if (failed && !doubtful)
+        model_forget_shared(&rig->model, shared);
+    for (size_t i = 0; i < topic_count && i < count; i++) {
+        if (doubtful)
+            model_pending_doubtful(topics[i]);
+        else if (failed)
+            model_pending_failed(topics[i]);
+        else if (receipts[i].sequence != topics[i]->count)
+            rig_complain(rig, "batch entry to %s got sequence %llu, not %zu", topics[i]->name,
+                         (unsigned long long)receipts[i].sequence, topics[i]->count);
+        else
+            model_pending_succeeded(&rig->model, topics[i], false);
+    }
+    if (!failed && durable)
+        model_topic_is_durable(&rig->model, topics[0]);
+    return code;
+}
+
 static enum walrus_code cursor_of(struct rig *rig, struct model_topic *topic,
                                   const struct walrus_consistency *consistency)
 {
@@ -190,7 +239,7 @@ enum walrus_code rig_create(struct rig *rig, enum rig_topic index, enum walrus_s
     struct model_topic *topic = &rig->model.topics[index];
     struct walrus_topic_settings settings = {.attributes = {.mode = 0644}, .sync = {.mode = sync}};
     struct walrus_error error = {0};
-    model_topic_creating(topic, sync, 0644);
+    model_topic_creating(&rig->model, topic, sync, 0644);
     enum walrus_code code = walrus_topic_open(rig->log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, &settings,
                                               &topic->handle, &error);
     if (checked(rig, code, &error) == WALRUS_OK)
@@ -210,7 +259,7 @@ enum walrus_code rig_delete(struct rig *rig, enum rig_topic index)
     topic->deleting = true;
     enum walrus_code code = checked(rig, walrus_topic_delete(rig->log, topic->name, &error), &error);
     if (code == WALRUS_OK)
-        model_topic_deleted(topic);
+        model_topic_deleted(&rig->model, topic);
     return code;
 }
 
@@ -354,6 +403,7 @@ void rig_check_reopen(struct rig *rig)
         topic->doubtful_count = 0;
         while (topic->count > seen.topics[i].count)
             free(topic->entries[--topic->count].bytes);
+        model_leave_shared(&rig->model, topic, topic->count);
         topic->exists = seen.topics[i].exists;
         topic->creating = topic->deleting = false;
         topic->durable_count = topic->count;

@@ -38,6 +38,8 @@ enum walrus_code rig_open(struct rig *rig);
 enum walrus_code rig_close(struct rig *rig);
 enum walrus_code rig_append(struct rig *rig, enum rig_topic topic, size_t length, unsigned flags);
 enum walrus_code rig_batch(struct rig *rig, enum rig_topic topic, size_t count, size_t length, unsigned flags);
+/* One batch over all topics that there are: `count` entries, in turn. */
+enum walrus_code rig_shared(struct rig *rig, size_t count, size_t length, unsigned flags);
 enum walrus_code rig_consume(struct rig *rig, enum rig_topic topic, const struct walrus_consistency *consistency);
 enum walrus_code rig_set_cursor(struct rig *rig, enum rig_topic topic, uint64_t sequence);
 enum walrus_code rig_create(struct rig *rig, enum rig_topic topic, enum walrus_sync_mode sync);

@@ -57,6 +57,31 @@ static void batches_none(struct rig *rig)
     rig_batch(rig, RIG_NONE, 2, 9000, WALRUS_DURABLE);
 }
 
+static void shared_batches(struct rig *rig)
+{
+    rig_shared(rig, 4, 100, 0);
+    rig_shared(rig, 9, 3000, 0);
+    rig_append(rig, RIG_EACH, 10, 0);
+    rig_append(rig, RIG_NONE, 10, 0);
+    rig_shared(rig, 2, 30000, 0);
+    rig_append(rig, RIG_NONE, 10, 0);
+}
+
+/* Nobody syncs but on request: what one topic is asked for takes the other along. */
+static void shared_batches_none(struct rig *rig)
+{
+    if (rig_delete(rig, RIG_EACH) != WALRUS_OK || rig_create(rig, RIG_NEW, WALRUS_SYNC_NONE) != WALRUS_OK)
+        return;
+    rig_shared(rig, 5, 700, 0);
+    rig_append(rig, RIG_NEW, 10, 0);
+    rig_sync_topic(rig, RIG_NONE);
+    rig_shared(rig, 8, 2500, 0);
+    rig_shared(rig, 3, 50, WALRUS_DURABLE);
+    rig_shared(rig, 3, 5000, 0);
+    rig_delete(rig, RIG_NONE);
+    rig_append(rig, RIG_NEW, 10, 0);
+}
+
 static void checkpoints_strict(struct rig *rig)
 {
     rig_append(rig, RIG_NONE, 500, 0);
@@ -125,6 +150,8 @@ static const struct sweep {
     {"append through segments", appends_with_many_segments},
     {"batch, sync each", batches_each},
     {"batch, sync none", batches_none},
+    {"batch over topics, one syncs", shared_batches},
+    {"batch over topics, sync none", shared_batches_none},
     {"strict checkpoints", checkpoints_strict},
     {"at-least-once checkpoints", checkpoints_at_least_once},
     {"create", creation},

@@ -44,6 +44,11 @@ static const char golden_block[] =
     "88776655443322110000000000000000000000000000000000000000000000006c6f67732f610000";
 static const char golden_record[] = "10c709604cbb719a05000000070000000403020101010400708090a0b0c0d018";
 static const char golden_commit[] = "e803000000000000d0070000efbeadde9a78563412000000";
+static const char golden_shared_commit[] = "e803000000000000d0070000efbeadde9a78563412000000"
+                                           "8877665544332211"  /* batch */
+                                           "0300000002000000"  /* parts, part */
+                                           "0b00000000000000"  /* next topic */
+                                           "0001000000000000"; /* its sequence */
 static const char golden_cursor[] =
     "8c47cba80000000028272625242322210000000000000000060000000000000039300000000000003209010000000000"
     "708090a0b0c0d0180000000000000000";
@@ -121,7 +126,8 @@ static void unknown_versions_and_features_are_refused(void **state)
     } cases[] = {
         {8, 2, FILE_HEADER_VERSION},                                                                 /* version */
         {9, 1, FILE_HEADER_VERSION},     {8, 0, FILE_HEADER_VERSION}, {10, 72, FILE_HEADER_VERSION}, /* header bytes */
-        {16, 1, FILE_HEADER_VERSION},                                /* incompatible features */
+        {16, 1, FILE_HEADER_OK},                                     /* incompatible features: one that is known */
+        {16, 2, FILE_HEADER_VERSION},                                /* and one that is not */
         {19, 0x80, FILE_HEADER_VERSION}, {12, 0xff, FILE_HEADER_OK}, /* compatible ones, reserved bytes */
         {15, 0xff, FILE_HEADER_OK},      {20, 1, FILE_HEADER_OK},     {48, 1, FILE_HEADER_OK},
         {59, 1, FILE_HEADER_OK},
@@ -464,8 +470,10 @@ static void record_bounds_hold(void **state)
         {RECORD_BATCH_COMMIT, 0, false},
         {RECORD_DURABLE_MARK, 0, true},
         {RECORD_DURABLE_MARK, 1, false},
+        {RECORD_SHARED_COMMIT, 56, true},
+        {RECORD_SHARED_COMMIT, 24, false},
         {0, 0, false},
-        {4, 0, false},
+        {5, 0, false},
         {255, 0, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -524,6 +532,29 @@ static void commit_marks_have_the_written_bytes(void **state)
     assert_int_equal(decoded.entry_count, 2000);
     assert_int_equal(decoded.headers_crc, 0xdeadbeef);
     assert_int_equal(decoded.payload_bytes, UINT64_C(0x123456789a));
+}
+
+static void shared_commit_marks_have_the_written_bytes(void **state)
+{
+    (void)state;
+    const struct batch_commit commit = {.first_sequence = 1000,
+                                        .entry_count = 2000,
+                                        .headers_crc = 0xdeadbeef,
+                                        .payload_bytes = UINT64_C(0x123456789a)};
+    const struct shared_commit shared = {.batch_id = UINT64_C(0x1122334455667788),
+                                         .part_count = 3,
+                                         .part = 2,
+                                         .next_topic_id = 11,
+                                         .next_sequence = 256};
+    struct batch_commit decoded;
+    struct shared_commit decoded_shared;
+    uint8_t bytes[SHARED_COMMIT_BYTES];
+    shared_commit_encode(&commit, &shared, bytes);
+    assert_hex(bytes, sizeof(bytes), golden_shared_commit);
+    batch_commit_decode(bytes, &decoded);
+    shared_commit_decode(bytes, &decoded_shared);
+    assert_memory_equal(&decoded, &commit, sizeof(commit));
+    assert_memory_equal(&decoded_shared, &shared, sizeof(shared));
 }
 
 /* ---- cursors ---- */
@@ -608,6 +639,7 @@ int main(void)
         cmocka_unit_test(record_bounds_hold),
         cmocka_unit_test(the_lag_never_claims_too_much),
         cmocka_unit_test(commit_marks_have_the_written_bytes),
+        cmocka_unit_test(shared_commit_marks_have_the_written_bytes),
         cmocka_unit_test(cursor_copies_have_the_written_bytes),
         cmocka_unit_test(names_are_told_apart),
     };
