@@ -124,6 +124,7 @@ class reader
   public:
     explicit reader(const topic &from, walrus_position at = walrus_position{}) : source(from.get()), position(at)
     {
+        limits.max_bytes = 1 << 20;
     }
     ~reader()
     {
@@ -136,9 +137,7 @@ class reader
     bool next(std::uint64_t &sequence, std::string_view &data)
     {
         if (taken == entries.count) {
-            walrus_read_limits limits{};
-            limits.max_bytes = 1 << 20;
-            check([&](walrus_error *e) { return walrus_read_entries(source, &position, &limits, &entries, e); });
+            check([&](walrus_error *e) { return read(e); });
             taken = 0;
             if (entries.count == 0)
                 return false;
@@ -150,8 +149,20 @@ class reader
     }
 
   private:
+    walrus_code read(walrus_error *e)
+    {
+        walrus_code code = walrus_read_entries(source, &position, &limits, &entries, e);
+        struct walrus_topic_info info; // `struct`, since a call has the same name
+        if (code != WALRUS_E_RANGE || walrus_topic_info(source, &info, e) != WALRUS_OK)
+            return code;
+        // Retention has freed what stood at the position: the first entry there is comes next.
+        code = walrus_seek_sequence(source, info.first_sequence, &position, e);
+        return code == WALRUS_OK ? walrus_read_entries(source, &position, &limits, &entries, e) : code;
+    }
+
     walrus_topic *source;
     walrus_position position;
+    walrus_read_limits limits{};
     walrus_entries entries{};
     std::size_t taken = 0;
 };

@@ -30,6 +30,18 @@ example_produce() {
     same 'produce without arguments' 64 $?
 }
 
+example_consume() {
+    { seq 300; echo '!once more'; seq 300; } | example produce "$log" jobs >"$scratch/out"
+    local output
+    output=$(example consume "$log" jobs 4)
+    same 'consume: each job is done once' "$({ seq 300; echo '!once more'; seq 300; } | awk '{print "done " NR - 1 ": " $0}' | sort)" \
+        "$(grep ^done <<<"$output" | sort)"
+    same 'consume: what failed came back' 'failed 300: !once more' "$(grep -v ^done <<<"$output")"
+    same 'consume: nothing is left' '' "$(example consume "$log" jobs 2)"
+    echo late | example produce "$log" jobs >"$scratch/out"
+    same 'consume: only what is new' 'done 601: late' "$(example consume "$log" jobs 1)"
+}
+
 example_follow() {
     same follow "$(printf '0: a\n1: b')" "$(printf 'a\nb\n' | example follow "$log" followed)"
     same 'follow, from the end on' "$(seq 1000 | awk '{print $1 + 1 ": " $1}')" "$(seq 1000 | example follow "$log" followed)"

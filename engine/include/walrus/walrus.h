@@ -448,7 +448,8 @@ void walrus_entries_free(struct walrus_entries *entries);
 
 /*
  * A place in a topic between two entries, plus private hints that make the next read from there cheap. Zero-initialised
- * it is the first entry ever; walrus_seek_*() set it. Plain data: copying is fine, and nothing needs freeing.
+ * it is the first entry ever (which a topic with retention may not have any more); walrus_seek_*() set it. Plain data:
+ * copying is fine, and nothing needs freeing.
  */
 struct walrus_position {
     uint64_t sequence;
@@ -487,6 +488,7 @@ struct walrus_read_limits {
 /*
  * Reads entries from `position` and moves it behind them. Success with count 0 is the end. Every checksum is verified:
  * WALRUS_E_DAMAGED says where and leaves the position before the damage (entries before it are delivered first).
+ * WALRUS_E_RANGE: retention or trimming has freed what stands there; go on at walrus_topic_info()'s first_sequence.
  */
 enum walrus_code walrus_read_entries(struct walrus_topic *topic, struct walrus_position *position,
                                      const struct walrus_read_limits *limits, struct walrus_entries *entries,
