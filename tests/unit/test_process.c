@@ -25,7 +25,8 @@ struct one_log {
     uint64_t syncs;
 };
 
-/* Six logs that share nothing but the process: three in directories of their own, three keys of one directory. */
+/* Six logs that share nothing but the process: three in directories of their own, three keys of one directory; two of
+ * them mapped. */
 static void choose_settings(struct temp_log *temp, struct one_log logs[LOG_COUNT], char dirs[LOG_COUNT][300])
 {
     static const enum walrus_sync_mode syncs[LOG_COUNT] = {WALRUS_SYNC_EACH, WALRUS_SYNC_NONE, WALRUS_SYNC_EVERY,
@@ -38,6 +39,7 @@ static void choose_settings(struct temp_log *temp, struct one_log logs[LOG_COUNT
         logs[i].options.instance_key = keys[i];
         logs[i].options.sync = (struct walrus_sync_policy){.mode = syncs[i], .interval_ms = 10};
         logs[i].options.io_uring_disabled = i % 2 == 1;
+        logs[i].options.backend = i % 3 == 1 ? WALRUS_BACKEND_MMAP : WALRUS_BACKEND_FD;
         logs[i].options.segment_bytes = 1u << 20;
         logs[i].options.block_bytes_max = i % 2 ? 4096 : 65536;
         if (i % 3 == 0)
@@ -100,6 +102,7 @@ static void *use_log(void *argument)
         /* The figures and the settings are this log's. */
         REQUIRE(info.appended_entries == appended - here && info.topic_count == 1);
         REQUIRE(info.sync.mode == one->options.sync.mode && info.consistency.mode == one->options.consistency.mode);
+        REQUIRE(info.backend == one->options.backend);
         REQUIRE(info.sync_failures == 0);
         if (one->options.io_uring_disabled)
             REQUIRE(!info.io_uring_active);
@@ -316,6 +319,8 @@ static void nothing_is_left_behind(void **state)
     temp_log_open(temp);
     temp_log_close(temp);
     size_t descriptors = count_in("/proc/self/fd"), threads = count_in("/proc/self/task");
+    struct sigaction bus_before, bus_after;
+    sigaction(SIGBUS, NULL, &bus_before);
     struct walrus_options options = temp->options;
     struct walrus_log *log = NULL;
     options.lock_wait_ms = 0;
@@ -338,6 +343,8 @@ static void nothing_is_left_behind(void **state)
     file_write(temp, "catalog", &saved, 1, 0);
     assert_int_equal(count_in("/proc/self/fd"), descriptors);
     assert_int_equal(count_in("/proc/self/task"), threads);
+    sigaction(SIGBUS, NULL, &bus_after);
+    assert_ptr_equal(bus_after.sa_handler, bus_before.sa_handler);
     temp_log_open(temp);
     temp_log_close(temp);
 }
