@@ -39,6 +39,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             argp_error(state, "'%s' is no range A[:B] of %s", argument, OFFSETS_HELP);
         cat->range_text = argument;
         return 0;
+    case 'g':
+        cat->range.group = argument;
+        return 0;
     case 'f':
         if (!format_check(argument, &bad))
             argp_error(state, "-f does not know '%.2s'; it knows %s", bad, FORMAT_HELP);
@@ -138,6 +141,7 @@ int cmd_cat(struct cli *cli, int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"offset", 'o', "A[:B]", 0, "from A up to, but without, B; each is one of: " OFFSETS_HELP, 0},
+        {"group", 'g', "GROUP", 0, "the group that `stored` in -o means (default: default)", 0},
         {"format", 'f', "FMT", 0, "print each entry as FMT says: " FORMAT_HELP, 0},
         {"count", 'n', "N", 0, "N entries at most", 0},
         {"skip-damage", KEY_SKIP_DAMAGE, NULL, 0, "go past damaged entries, with a note on standard error", 0},

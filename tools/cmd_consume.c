@@ -199,18 +199,24 @@ static int consume_all(struct consume *consume)
     return consume->taken == 0 && out.error == 0 ? CLI_NOTHING : CLI_OK;
 }
 
+static int take_consistency(const struct walrus_group_info *group, void *context)
+{
+    struct consume *consume = context;
+
+    if (strcmp(group->name, consume->group) == 0)
+        consume->consistency = group->consistency;
+    return 0;
+}
+
 static int open_cursor(struct consume *consume, struct walrus_log *log)
 {
     struct walrus_error error = {0};
-    struct walrus_log_info log_info;
     struct walrus_topic_info info;
     uint64_t sequence;
 
-    if (walrus_log_info(log, &log_info, &error) != WALRUS_OK ||
+    if ((!consume->has_consistency && walrus_group_list(log, take_consistency, consume, &error) != WALRUS_OK) ||
         walrus_topic_info(consume->topic, &info, &error) != WALRUS_OK)
         return cli_fail(consume->cli, &error, NULL);
-    if (!consume->has_consistency)
-        consume->consistency = log_info.consistency;
     consume->printer = (struct entry_printer){.topic = consume->topic_name,
                                               .json = consume->cli->json,
                                               .format = consume->format,
@@ -235,7 +241,7 @@ int cmd_consume(struct cli *cli, int argc, char **argv)
         {"timeout", KEY_TIMEOUT, "S", 0, "wait, but end with code 124 after S seconds without a new entry", 0},
         {"consistency", KEY_CONSISTENCY, "HOW", 0,
          "strict: none is ever given twice, a kill may lose those on their way (at most once). at-least-once:N: none "
-         "is ever lost, a kill gives up to N again (default: as the log)",
+         "is ever lost, a kill gives up to N again (default: as the group)",
          0},
         {"peek", 'p', NULL, 0, "show the next entries, leave the cursor where it is", 0},
         {"skip-damage", KEY_SKIP_DAMAGE, NULL, 0, "go past damaged entries, with a note on standard error", 0},
@@ -258,6 +264,7 @@ int cmd_consume(struct cli *cli, int argc, char **argv)
 
     consume.cli = cli;
     consume.left = UINT64_MAX;
+    consume.group = "default";
     cli_parse(cli, &argp, argc, argv, &consume);
     cli_catch_signals();
     out_init(&out, STDOUT_FILENO);

@@ -1,4 +1,4 @@
-/* walrus topic ls|create|info|rm */
+/* walrus topic ls|create|info|rm (cmd_topic_config.c has `config`) */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -135,7 +135,7 @@ struct create {
     bool has_mode;
 };
 
-enum { KEY_FRAMING = CLI_KEY_PRIVATE, KEY_SYNC };
+enum { KEY_FRAMING = CLI_KEY_PRIVATE, KEY_SYNC, KEY_RETENTION };
 
 static error_t parse_create(int key, char *argument, struct argp_state *state)
 {
@@ -145,17 +145,15 @@ static error_t parse_create(int key, char *argument, struct argp_state *state)
 
     switch (key) {
     case KEY_FRAMING:
-        if (strcmp(argument, "line") == 0)
-            create->settings.framing = WALRUS_FRAMING_LINE;
-        else if (strcmp(argument, "write") == 0)
-            create->settings.framing = WALRUS_FRAMING_WRITE;
-        else if (strcmp(argument, "nul") == 0)
-            create->settings.framing = WALRUS_FRAMING_NUL;
-        else
+        if (!framing_parse(argument, &create->settings.framing))
             argp_error(state, "--framing is line, write or nul, not '%s'", argument);
         return 0;
     case KEY_SYNC:
         if (walrus_sync_policy_parse(argument, &create->settings.sync, &error) != WALRUS_OK)
+            argp_error(state, "%s", error.message);
+        return 0;
+    case KEY_RETENTION:
+        if (walrus_retention_parse(argument, &create->settings.retention, &error) != WALRUS_OK)
             argp_error(state, "%s", error.message);
         return 0;
     case 'm':
@@ -173,6 +171,8 @@ int cmd_topic_create(struct cli *cli, int argc, char **argv)
     static const struct argp_option options[] = {
         {"framing", KEY_FRAMING, "HOW", 0, "line (default), write or nul: how a mount cuts writes into entries", 0},
         {"sync", KEY_SYNC, "POLICY", 0, "each, every:<n>ms or none (default: as the log)", 0},
+        {"retention", KEY_RETENTION, "WHICH", 0,
+         "what may be freed: consumed, all, bytes:<n>[KMGT] or age:<n>(ms|s|m|h|d) (default: as the log)", 0},
         {"mode", 'm', "BITS", 0, "permissions, octal (default 644)", 0},
         {0},
     };
@@ -232,7 +232,10 @@ static void print_info(const char *name, const struct walrus_topic_info *info)
     out_printf(&out, "bytes on disk     %" PRIu64 "\n", info->block_bytes);
     out_printf(&out, "created           %s\n", time_text(info->created_ns, text));
     out_printf(&out, "last entry        %s\n", time_text(info->appended_ns, text));
-    out_printf(&out, "sync              %s\n", sync_text(&info->settings.sync, text));
+    out_printf(&out, "sync              %s%s\n", sync_text(&info->settings.sync, text),
+               info->sync_inherited ? " (log)" : "");
+    out_printf(&out, "retention         %s%s\n", retention_text(&info->settings.retention, text),
+               info->retention_inherited ? " (log)" : "");
     out_printf(&out, "framing           %s\n", framing_text(info->settings.framing));
     out_printf(&out, "mode              %04o\n", (unsigned)info->settings.attributes.mode);
     out_printf(&out, "uid               %u\n", (unsigned)info->settings.attributes.uid);
@@ -248,8 +251,8 @@ int cmd_topic_info(struct cli *cli, int argc, char **argv)
         .args_doc = "TOPIC...",
         .doc = "Figures and settings of topics.\v"
                "--json: one object per topic: topic, id, entries, bytes, first_sequence, next_sequence, first_offset, "
-               "next_offset, durable_sequence, blocks, disk_bytes, created_ns, appended_ns, sync, framing, mode, uid, "
-               "gid, damages, refuses_appends.",
+               "next_offset, durable_sequence, blocks, disk_bytes, created_ns, appended_ns, sync, retention, framing, "
+               "mode, uid, gid, damages, refuses_appends.",
         .children = cli_children,
     };
     struct names names = {.cli = cli, .names = calloc((size_t)argc, sizeof(char *))};

@@ -20,10 +20,19 @@ static const struct command {
     {"topic ls", cmd_topic_ls, "list topics"},
     {"topic create", cmd_topic_create, "make empty topics"},
     {"topic info", cmd_topic_info, "figures and settings of a topic"},
+    {"topic config", cmd_topic_config, "show or change settings of a topic"},
     {"topic rm", cmd_topic_rm, "delete topics"},
     {"produce", cmd_produce, "append lines (or files) to a topic"},
     {"cat", cmd_cat, "replay a topic without consuming it"},
     {"consume", cmd_consume, "take the next entries of a topic"},
+    {"group ls", cmd_group_ls, "list consumer groups"},
+    {"group create", cmd_group_create, "make consumer groups"},
+    {"group config", cmd_group_config, "change the read consistency of groups"},
+    {"group rm", cmd_group_rm, "delete groups with their cursors"},
+    {"group describe", cmd_group_describe, "where groups stand on each topic, and how far behind"},
+    {"cursor get", cmd_cursor_get, "which entry a group gets next"},
+    {"cursor set", cmd_cursor_set, "move a group on a topic"},
+    {"cursor rm", cmd_cursor_rm, "forget where a group stands on a topic"},
     {"batch", cmd_batch, "append entries all or none"},
     {"check", cmd_check, "verify every byte of a log, with the exact place of damage"},
     {"dump", cmd_dump, "the structure of a log, one line per item"},
@@ -44,11 +53,11 @@ static void print_commands(FILE *stream)
           stream);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(stream, "  %-14s %s\n", commands[i].name, commands[i].summary);
-    fputs(
-        "\n`walrus COMMAND --help` tells all options of one.\n"
-        "Exit codes: 0 ok, 1 nothing to consume, 64 usage, 65 damaged data, 66 no such topic or log, 69 unavailable,\n"
-        "74 I/O, 75 locked, 77 permission, 124 time-out.\n",
-        stream);
+    fputs("\n`walrus COMMAND --help` tells all options of one.\n"
+          "Exit codes: 0 ok, 1 nothing to consume, 64 usage, 65 damaged data, 66 no such topic, group or log, 69 "
+          "unavailable,\n"
+          "74 I/O, 75 locked, 77 permission, 124 time-out.\n",
+          stream);
 }
 
 /* The entry that argv begins with; *words is how many arguments its name took. */

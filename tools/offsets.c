@@ -119,6 +119,13 @@ static const char *parse_offset(const char *text, struct offset *offset)
     return parse_count(text, &offset->value);
 }
 
+bool offset_parse(const char *text, struct offset *offset)
+{
+    const char *end = parse_offset(text, offset);
+
+    return end != NULL && *end == '\0';
+}
+
 bool offset_range_parse(const char *text, struct offset_range *range)
 {
     range->from = (struct offset){.kind = OFFSET_START};
@@ -185,10 +192,11 @@ static enum walrus_code find_time(struct walrus_topic *topic, const struct walru
     return code;
 }
 
-static enum walrus_code find_stored(struct walrus_topic *topic, uint64_t *sequence, struct walrus_error *error)
+static enum walrus_code find_stored(struct walrus_topic *topic, const char *group, uint64_t *sequence,
+                                    struct walrus_error *error)
 {
     struct walrus_cursor *cursor;
-    enum walrus_code code = walrus_cursor_open(topic, NULL, NULL, &cursor, error);
+    enum walrus_code code = walrus_cursor_open(topic, group, NULL, &cursor, error);
 
     if (code != WALRUS_OK)
         return code;
@@ -201,7 +209,7 @@ static enum walrus_code find_stored(struct walrus_topic *topic, uint64_t *sequen
 }
 
 static enum walrus_code resolve(struct walrus_topic *topic, const struct walrus_topic_info *info,
-                                const struct offset *offset, uint64_t base, uint64_t *sequence,
+                                const struct offset *offset, const char *group, uint64_t base, uint64_t *sequence,
                                 struct walrus_error *error)
 {
     uint64_t entries = info->next_sequence - info->first_sequence;
@@ -216,7 +224,7 @@ static enum walrus_code resolve(struct walrus_topic *topic, const struct walrus_
         *sequence = info->next_sequence;
         return WALRUS_OK;
     case OFFSET_STORED:
-        return find_stored(topic, sequence, error);
+        return find_stored(topic, group, sequence, error);
     case OFFSET_SEQUENCE:
         *sequence = offset->value;
         return WALRUS_OK;
@@ -243,14 +251,14 @@ int offset_range_resolve(const struct cli *cli, struct walrus_topic *topic, cons
     struct walrus_error error = {0};
 
     if (walrus_topic_info(topic, &info, &error) != WALRUS_OK ||
-        resolve(topic, &info, &range->from, info.first_sequence, from, &error) != WALRUS_OK)
+        resolve(topic, &info, &range->from, range->group, info.first_sequence, from, &error) != WALRUS_OK)
         return cli_fail(cli, &error, NULL);
     if (*from < info.first_sequence || *from > info.next_sequence)
         return cli_error(cli, CLI_USAGE,
                          "sequence %" PRIu64 " is outside of '%s', which has %" PRIu64 " to %" PRIu64
                          " (`-o start` and `-o end` always work)",
                          *from, walrus_topic_name(topic), info.first_sequence, info.next_sequence);
-    if (resolve(topic, &info, &range->to, *from, to, &error) != WALRUS_OK)
+    if (resolve(topic, &info, &range->to, range->group, *from, to, &error) != WALRUS_OK)
         return cli_fail(cli, &error, NULL);
     if (*to > info.next_sequence)
         *to = info.next_sequence;

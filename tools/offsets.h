@@ -10,7 +10,7 @@
 #include "cli.h"
 
 #define OFFSETS_HELP                                                                                                   \
-    "start, end, stored (the consumer's cursor), N (sequence), +N (from the start; in B: from A), "                    \
+    "start, end, stored (the group's cursor), N (sequence), +N (from the start; in B: from A), "                       \
     "-N (before the end), @SECONDS or 2026-01-31[T12:00[:00]] (UTC), -90s -15m -1h -7d (ago)"
 
 enum offset_kind {
@@ -31,8 +31,12 @@ struct offset {
 
 struct offset_range {
     struct offset from;
-    struct offset to; /* the first entry that is not part of it */
+    struct offset to;  /* the first entry that is not part of it */
+    const char *group; /* whose cursor "stored" is; NULL: the default group's */
 };
+
+/* One word. False when it is none. */
+bool offset_parse(const char *text, struct offset *offset);
 
 /* "A", "A:B", ":B", "A:". False when it is none of these. */
 bool offset_range_parse(const char *text, struct offset_range *range);

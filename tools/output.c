@@ -248,6 +248,38 @@ const char *consistency_text(const struct walrus_consistency *consistency, char 
     return text;
 }
 
+const char *retention_text(const struct walrus_retention *retention, char text[TIME_TEXT_MAX])
+{
+    switch (retention->mode) {
+    case WALRUS_RETAIN_INHERIT:
+        return strcpy(text, "inherit");
+    case WALRUS_RETAIN_CONSUMED:
+        return strcpy(text, "consumed");
+    case WALRUS_RETAIN_ALL:
+        return strcpy(text, "all");
+    case WALRUS_RETAIN_BYTES:
+        snprintf(text, TIME_TEXT_MAX, "bytes:%" PRIu64, retention->limit);
+        return text;
+    case WALRUS_RETAIN_AGE:
+        break;
+    }
+    snprintf(text, TIME_TEXT_MAX, "age:%" PRIu64 "ms", retention->limit);
+    return text;
+}
+
+bool framing_parse(const char *text, enum walrus_framing *framing)
+{
+    static const enum walrus_framing framings[] = {WALRUS_FRAMING_LINE, WALRUS_FRAMING_WRITE, WALRUS_FRAMING_NUL};
+
+    for (size_t i = 0; i < sizeof(framings) / sizeof(framings[0]); i++) {
+        if (strcmp(text, framing_text(framings[i])) == 0) {
+            *framing = framings[i];
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *framing_text(enum walrus_framing framing)
 {
     return framing == WALRUS_FRAMING_LINE ? "line" : framing == WALRUS_FRAMING_WRITE ? "write" : "nul";

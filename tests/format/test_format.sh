@@ -62,9 +62,14 @@ compare() {
         same "$name: stream of $topic" stream.command stream.reader
     done
     walrus -D "$log" dump --json | jq -c 'select(.kind == "cursor" and .verdict != "damaged") |
-        [.topic_id, .sequence]' | sort >cursors.command
-    jq -c 'select(.kind == "cursor") | [.topic_id, .sequence]' read.json | sort >cursors.reader
+        [.topic_id, .sequence, (.note | capture("group (?<name>.*), generation") // {name: null} | .name)]' |
+        sort >cursors.command
+    jq -c 'select(.kind == "cursor") | [.topic_id, .sequence, .group]' read.json | sort >cursors.reader
     same "$name: cursors" cursors.command cursors.reader
+    walrus -D "$copy" group ls --json | jq -c '[.group, .id, if .consistency_inherited then "as the log" else .consistency end]' |
+        sort >groups.command
+    jq -c 'select(.kind == "group") | [.group, .id, .consistency]' read.json | sort >groups.reader
+    same "$name: groups" groups.command groups.reader
 }
 
 # place LOG FILTER: segment file and byte of the last item of `walrus dump` that the jq filter selects
@@ -123,6 +128,13 @@ walrus -D whole topic create ns/a/empty ns/b ns/empty
 seq 20 | walrus -D whole produce ns/b
 walrus -D whole topic rm ns/empty ns/b
 for i in 1 2 3; do walrus -D whole consume singles -n 5 >/dev/null; walrus -D whole consume "$last" -n "$i" >/dev/null; done
+walrus -D whole group create billing "audit trail" gone
+walrus -D whole group config billing --consistency at-least-once:12
+walrus -D whole group config default --consistency strict
+for group in billing "audit trail" gone; do walrus -D whole consume -g "$group" singles -n 7 >/dev/null; done
+walrus -D whole group rm gone
+walrus -D whole group create again
+walrus -D whole topic config nuls --sync each --retention bytes:1G
 mapfile -t topics < <(walrus -D whole topic ls)
 compare whole whole "${topics[@]}"
 clean whole
