@@ -9,6 +9,7 @@
 #include "request.h"
 
 #define PREFERRED_READ_BYTES (128 * 1024)
+#define NAMESPACE_TIMEOUT_S 1.0
 
 int name_join(const struct node *parent, const char *name, char joined[WALRUS_NAME_MAX + 1])
 {
@@ -120,6 +121,11 @@ int attributes_find(struct fs *fs, enum node_view view, const char *name, enum w
     *id = node.id;
     fill_namespace(view, &node, st);
     return 0;
+}
+
+double attributes_timeout(const struct node *node)
+{
+    return node->kind == WALRUS_NODE_NAMESPACE && node->view == VIEW_TOPICS ? NAMESPACE_TIMEOUT_S : 0;
 }
 
 int attributes_of_node(struct fs *fs, const struct node *node, struct stat *st)

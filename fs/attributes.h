@@ -27,6 +27,12 @@ bool name_is_control(const struct node *parent, const char *name);
 int attributes_find(struct fs *fs, enum node_view view, const char *name, enum walrus_node_kind *kind, uint64_t *id,
                     struct stat *st);
 
+/*
+ * For how many seconds the kernel may believe what it was told of a node. Sizes of topics must be right at every
+ * moment. What there is to know of a namespace changes through its node only; so a path through it costs no requests.
+ */
+double attributes_timeout(const struct node *node);
+
 /* A node's attributes. 0 or an errno; ESTALE when the name is gone or stands for something else. */
 int attributes_of_node(struct fs *fs, const struct node *node, struct stat *st);
 

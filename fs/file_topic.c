@@ -13,8 +13,14 @@
 #include "report.h"
 #include "request.h"
 
-/* Bytes from `offset` of the open file to the end of the topic as of now; 0 at or past it. */
-static int bytes_left(const struct fs *fs, const struct open_file *file, uint64_t offset, uint64_t *left)
+/* So much before the end of a topic that was appended to within this time is in the page cache, or little is missing.
+ */
+#define FRESH_BYTES ((uint64_t)128 << 10)
+#define FRESH_NS ((uint64_t)10 * 1000 * 1000 * 1000)
+
+/* Bytes from `offset` of the open file to the end of the topic as of now; 0 at or past it. `fresh`: the last ones were
+ * appended a moment ago. */
+static int bytes_left(const struct fs *fs, const struct open_file *file, uint64_t offset, uint64_t *left, bool *fresh)
 {
     struct walrus_topic_info info;
     struct walrus_error error;
@@ -23,6 +29,7 @@ static int bytes_left(const struct fs *fs, const struct open_file *file, uint64_
     }
     uint64_t size = info.next_offset - file->base_offset;
     *left = offset < size ? size - offset : 0;
+    *fresh = *left > 0 && fs_now_ns() - info.appended_ns < FRESH_NS;
     return 0;
 }
 
@@ -43,7 +50,8 @@ bool file_topic_read(struct request *request, bool may_wait)
 {
     struct open_file *file = open_file_of(request);
     uint64_t left = 0;
-    int status = bytes_left(request->fs, file, (uint64_t)request->offset, &left);
+    bool fresh = false;
+    int status = bytes_left(request->fs, file, (uint64_t)request->offset, &left, &fresh);
     if (status != 0) {
         fuse_reply_err(request->req, status);
         return true;
@@ -52,11 +60,15 @@ bool file_topic_read(struct request *request, bool may_wait)
         fuse_reply_buf(request->req, NULL, 0);
         return true;
     }
-    /* The bytes may have to come from the disk. */
-    if (!may_wait) {
+    /* The bytes may have to come from the disk, but for what was appended a moment ago. */
+    if (!may_wait && (left > FRESH_BYTES || !fresh)) {
         return false;
     }
-    pthread_mutex_lock(&file->replay_mutex);
+    if (may_wait) {
+        pthread_mutex_lock(&file->replay_mutex);
+    } else if (pthread_mutex_trylock(&file->replay_mutex) != 0) {
+        return false;
+    }
     reply_stream(request, file);
     pthread_mutex_unlock(&file->replay_mutex);
     return true;

@@ -26,7 +26,7 @@ static void reply_attributes(struct request *request, const struct node *node)
     struct stat st;
     int status = attributes_of_request(request, node, &st);
     if (status == 0) {
-        fuse_reply_attr(request->req, &st, 0);
+        fuse_reply_attr(request->req, &st, attributes_timeout(node));
     } else {
         fuse_reply_err(request->req, status);
     }

@@ -1,8 +1,8 @@
 /*
  * op_namespace.c - names: finding, making and removing topics and namespaces.
  *
- * What changes names is durable when it returns, so it runs on a worker. Names are never cached by the kernel
- * (timeouts are 0): an append from elsewhere may make a topic at any time.
+ * What changes names is durable when it returns, so it runs on a worker. Names of topics are never cached by the kernel
+ * (their timeouts are 0): an append from elsewhere may make a topic at any time.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,7 +19,9 @@ static void reply_node(struct request *request, struct node *node, const struct 
         fuse_reply_err(request->req, ENOMEM);
         return;
     }
-    struct fuse_entry_param entry = {.ino = node->node_id, .attr = *st};
+    double timeout = attributes_timeout(node);
+    struct fuse_entry_param entry = {
+        .ino = node->node_id, .attr = *st, .attr_timeout = timeout, .entry_timeout = timeout};
     if (fuse_reply_entry(request->req, &entry) != 0) {
         node_table_forget(&request->fs->nodes, entry.ino, 1);
     }

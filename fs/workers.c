@@ -1,10 +1,20 @@
 #include "workers.h"
 
+#include <errno.h>
+
 #include "request.h"
+
+/* A thread inherits where its maker may run, and its maker may be pinned to one CPU: not so a worker. */
+static void run_anywhere(const struct workers *workers)
+{
+    pthread_setname_np(pthread_self(), "walrus-worker");
+    (void)pthread_setaffinity_np(pthread_self(), sizeof workers->cpus, &workers->cpus);
+}
 
 static void *worker_main(void *argument)
 {
     struct workers *workers = argument;
+    run_anywhere(workers);
     pthread_mutex_lock(&workers->mutex);
     for (;;) {
         while (workers->first == NULL && !workers->stopping) {
@@ -44,6 +54,9 @@ static int add_thread_locked(struct workers *workers)
 int workers_start(struct workers *workers, unsigned thread_limit)
 {
     *workers = (struct workers){.thread_limit = thread_limit};
+    if (sched_getaffinity(0, sizeof workers->cpus, &workers->cpus) != 0) {
+        return errno;
+    }
     pthread_mutex_init(&workers->mutex, NULL);
     pthread_cond_init(&workers->wanted, NULL);
     pthread_mutex_lock(&workers->mutex);

@@ -5,6 +5,7 @@
 #define WALRUSFS_WORKERS_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 
 struct request;
@@ -19,7 +20,8 @@ struct workers {
     unsigned queued_count;
     unsigned idle_count;
     unsigned thread_count;
-    unsigned thread_limit; /* constant */
+    unsigned thread_limit; /* constant, as the next */
+    cpu_set_t cpus;        /* where whoever started them may run */
     bool stopping;
     pthread_t threads[WORKERS_THREADS_MAX];
 };

@@ -91,6 +91,7 @@ enum walrus_code append_begin(struct walrus_topic *topic, unsigned flags, bool i
         return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "append to '%s' would wait", topic->name);
     if (is_batch)
         atomic_store(&topic->batch_running, true);
+    topic->must_not_wait = (flags & WALRUS_NONBLOCK) != 0;
     enum walrus_code code = check_topic(topic, error);
     turn->behind = topic->last_shared;
     if (code == WALRUS_OK && turn->behind != 0) {

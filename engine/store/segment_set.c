@@ -232,12 +232,27 @@ static int reserve_locked(struct segment *segment, uint64_t bytes)
     return rc;
 }
 
-enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, uint64_t bytes, struct segment **segment,
-                                      uint64_t *segment_offset, struct walrus_error *error)
+static enum walrus_code choose_at_once_locked(struct segment_set *set, unsigned lane, uint64_t bytes,
+                                              struct segment **segment, struct walrus_error *error)
+{
+    struct segment *active = set->active[lane];
+    if (!active || active->unclean_end || !has_room_locked(set, active, bytes))
+        return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "a segment file has to be made");
+    *segment = active;
+    return WALRUS_OK;
+}
+
+enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, uint64_t bytes, bool may_wait,
+                                      struct segment **segment, uint64_t *segment_offset, struct walrus_error *error)
 {
     struct segment *chosen = NULL;
-    pthread_mutex_lock(&set->lock);
-    enum walrus_code code = choose_locked(set, lane, bytes, &chosen, error);
+    /* Whoever makes a file holds the lock meanwhile. */
+    if (may_wait)
+        pthread_mutex_lock(&set->lock);
+    else if (pthread_mutex_trylock(&set->lock) != 0)
+        return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "a segment file is being made");
+    enum walrus_code code = may_wait ? choose_locked(set, lane, bytes, &chosen, error)
+                                     : choose_at_once_locked(set, lane, bytes, &chosen, error);
     if (code == WALRUS_OK) {
         int rc = reserve_locked(chosen, bytes);
         if (rc < 0) {

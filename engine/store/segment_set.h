@@ -80,9 +80,12 @@ bool segment_name_parse(const char *name, uint64_t *id);
 /* For recovery: takes over an open file. Ids must grow from call to call. NULL when out of memory. */
 struct segment *segment_set_adopt(struct segment_set *set, uint64_t id, struct io_file *file);
 
-/* Space for a block of `bytes` (a multiple of BLOCK_ALIGNMENT), reserved on disk and zero. Counts as live. */
-enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, uint64_t bytes, struct segment **segment,
-                                      uint64_t *segment_offset, struct walrus_error *error);
+/*
+ * Space for a block of `bytes` (a multiple of BLOCK_ALIGNMENT), reserved on disk and zero. Counts as live. Without
+ * `may_wait` WALRUS_E_WOULD_BLOCK where a file would have to be made, or readied, which takes syncs.
+ */
+enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, uint64_t bytes, bool may_wait,
+                                      struct segment **segment, uint64_t *segment_offset, struct walrus_error *error);
 
 /* Gives a block's space back. False when the block could not be cleared, and so keeps its place: to be tried again, by
  * the next open at the latest. Nobody may read or write the block any more. */

@@ -120,12 +120,14 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
     struct predecessor before =
         previous ? (struct predecessor){true, previous->index, previous->bytes} : block_before(topic, sequence);
     made->bytes = block_size(topic, need + overhead, want + overhead, before.bytes);
+    bool may_wait = !topic->must_not_wait;
     enum walrus_code code =
-        segment_set_allocate(&log->segments, lane, made->bytes, &made->segment, &made->segment_offset, error);
+        segment_set_allocate(&log->segments, lane, made->bytes, may_wait, &made->segment, &made->segment_offset, error);
     if (code == WALRUS_E_NO_SPACE && made->bytes > round_up(need + overhead, BLOCK_ALIGNMENT)) {
         /* Fill the disk to its end with small blocks before refusing. */
         made->bytes = round_up(need + overhead, BLOCK_ALIGNMENT);
-        code = segment_set_allocate(&log->segments, lane, made->bytes, &made->segment, &made->segment_offset, error);
+        code = segment_set_allocate(&log->segments, lane, made->bytes, may_wait, &made->segment, &made->segment_offset,
+                                    error);
     }
     if (code != WALRUS_OK) {
         free(made);

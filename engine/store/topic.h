@@ -98,6 +98,7 @@ struct walrus_topic {
     uint64_t next_sequence;
     uint64_t next_offset;
     uint64_t next_block_index;
+    bool must_not_wait; /* what the append that has its turn was told (WALRUS_NONBLOCK) */
     struct durable_probe probe;
     bool leaving;         /* its deletion has begun: it takes part in no more batches over several topics */
     bool shared;          /* it took part in one since the log was opened */

@@ -53,20 +53,25 @@ setup() {
 
 URING_SWITCH=/sys/module/fuse/parameters/enable_uring
 
-# with_uring COMMAND...: runs it with FUSE-over-io_uring switched on in the kernel, and puts the switch back. A mount that is made
-# meanwhile keeps it.
-with_uring() {
-    local before status
+# with_switch Y|N COMMAND...: runs it with FUSE-over-io_uring switched on or off in the kernel, and puts the switch back. A mount that is
+# made meanwhile keeps what it has.
+with_switch() {
+    local before status wanted=$1
+    shift
     [ -w "$URING_SWITCH" ] || skip "no FUSE-over-io_uring here, or nobody who may switch it on"
-    exec 99>"${TMPDIR:-/tmp}/walrusfs-test.uring.lock"
+    exec 99>/tmp/walrusfs-test.uring.lock
     flock 99
     before=$(cat "$URING_SWITCH")
-    echo Y >"$URING_SWITCH" || skip "cannot switch FUSE-over-io_uring on"
+    echo "$wanted" >"$URING_SWITCH" || skip "cannot switch FUSE-over-io_uring on"
     "$@" 99>&-
     status=$?
     echo "$before" >"$URING_SWITCH"
     exec 99>&-
     return $status
+}
+
+with_uring() {
+    with_switch Y "$@"
 }
 
 # start [OPTION...]: mounts, in the foreground of a job of ours so that its process id is known. WALRUS_TEST_TRANSPORT=uring: through

@@ -29,12 +29,12 @@ start -o transport=plain
 expect "asked for" "/dev/fuse (as the option transport says)" "$(through)"
 works plain
 stop
-if [ "$(cat "$URING_SWITCH" 2>/dev/null)" = N ]; then
-    start
+if [ -w "$URING_SWITCH" ]; then
+    with_switch N start_here
     [[ $(through) == "/dev/fuse (switched off"* ]] || fail "switched off: $(through)"
     works off
     stop
-    timeout 20 "$WALRUSFS" "$DATA" "$MNT" -o transport=uring 2>"$WORK/message"
+    with_switch N timeout 20 "$WALRUSFS" "$DATA" "$MNT" -o transport=uring 2>"$WORK/message"
     expect "demanded, and switched off" 69 $?
     grep -q "transport=uring: switched off" "$WORK/message" || fail "message: $(cat "$WORK/message")"
     mountpoint -q "$MNT" && fail "mounted all the same"

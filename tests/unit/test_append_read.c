@@ -497,6 +497,43 @@ static void blocks_grow_with_the_topic(void **state)
     temp_log_close(temp);
 }
 
+/* A segment file is made with syncs, and each topic's lane may need one. */
+static void who_must_not_wait_makes_no_segment_file(void **state)
+{
+    struct temp_log *temp = *state;
+    temp->options.sync = (struct walrus_sync_policy){.mode = WALRUS_SYNC_NONE};
+    temp_log_open(temp);
+    const struct walrus_slice two[2] = {{.data = "c", .length = 1}, {.data = "d", .length = 1}};
+    struct walrus_topic *topics[12];
+    for (int i = 0; i < 12; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "t%d", i);
+        OK(walrus_topic_open(temp->log, name, WALRUS_CREATE, NULL, &topics[i], &failure));
+    }
+    struct walrus_log_info info;
+    unsigned refused = 0;
+    for (int i = 0; i < 12; i++) {
+        OK(walrus_log_info(temp->log, &info, &failure));
+        uint64_t segments_before = info.segment_count;
+        enum walrus_code code = i % 2 == 0 ? walrus_append(topics[i], "a", 1, WALRUS_NONBLOCK, NULL, &failure)
+                                           : walrus_append_batch(topics[i], two, 2, WALRUS_NONBLOCK, NULL, &failure);
+        OK(walrus_log_info(temp->log, &info, &failure));
+        assert_int_equal(info.segment_count, segments_before);
+        if (code == WALRUS_E_WOULD_BLOCK) {
+            refused++;
+            assert_int_equal(info_of(topics[i]).next_sequence, 0);
+            OK(walrus_append(topics[i], "b", 1, 0, NULL, &failure));
+        } else {
+            assert_int_equal(code, WALRUS_OK);
+        }
+        OK(walrus_append(topics[i], "e", 1, WALRUS_NONBLOCK, NULL, &failure));
+    }
+    assert_in_range(refused, 1, 11);
+    for (int i = 0; i < 12; i++)
+        walrus_topic_close(topics[i]);
+    temp_log_close(temp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +547,7 @@ int main(void)
         LOG_TEST(bad_arguments_are_refused),
         LOG_TEST(a_small_topic_takes_little_space),
         LOG_TEST(blocks_grow_with_the_topic),
+        LOG_TEST(who_must_not_wait_makes_no_segment_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
