@@ -81,12 +81,45 @@ int io_full_write_bytes(struct io_file *file, const void *buffer, size_t size, u
     return io_full_write(file, &iov, 1, offset);
 }
 
+ssize_t io_carry_out(const struct io_request *request)
+{
+    struct io_file *file = request->file;
+    if (request->direction == IO_WRITE)
+        return file->ops->write(file, request->iov, request->iov_count, request->offset);
+    size_t done = 0;
+    for (int i = 0; i < request->iov_count; i++) {
+        ssize_t n = file->ops->read(file, request->iov[i].iov_base, request->iov[i].iov_len, request->offset + done);
+        if (n < 0)
+            return done > 0 ? (ssize_t)done : n;
+        done += (size_t)n;
+        if ((size_t)n < request->iov[i].iov_len)
+            break;
+    }
+    return (ssize_t)done;
+}
+
 static size_t request_bytes(const struct io_request *request)
 {
     size_t size = 0;
     for (int i = 0; i < request->iov_count; i++)
         size += request->iov[i].iov_len;
     return size;
+}
+
+/* Does what is left of a request of which `done` bytes are done. */
+static int finish(const struct io_request *request, size_t done)
+{
+    struct iovec *iov = (struct iovec *)(uintptr_t)request->iov;
+    int left = advance(&iov, request->iov_count, done);
+    uint64_t offset = request->offset + done;
+    if (request->direction == IO_WRITE)
+        return io_full_write(request->file, iov, left, offset);
+    for (int i = 0; i < left; offset += iov[i++].iov_len) {
+        int rc = io_read_padded(request->file, iov[i].iov_base, iov[i].iov_len, offset);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
 }
 
 int io_full_submit(struct io *io, struct io_request *requests, size_t request_count)
@@ -96,13 +129,10 @@ int io_full_submit(struct io *io, struct io_request *requests, size_t request_co
         struct io_request *request = &requests[i];
         if (request->result == -EINTR || request->result == -EAGAIN)
             request->result = 0;
-        if (request->result < 0) {
+        if (request->result < 0)
             rc = (int)request->result;
-        } else if ((size_t)request->result < request_bytes(request)) {
-            struct iovec *iov = (struct iovec *)(uintptr_t)request->iov;
-            int left = advance(&iov, request->iov_count, (size_t)request->result);
-            rc = io_full_write(request->file, iov, left, request->offset + (uint64_t)request->result);
-        }
+        else if ((size_t)request->result < request_bytes(request))
+            rc = finish(request, (size_t)request->result);
     }
     return rc;
 }

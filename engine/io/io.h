@@ -23,13 +23,16 @@ enum io_open_flags {
     IO_MAPPABLE = 1 << 2, /* much is read and written at many places: a backend that maps files maps this one */
 };
 
-/* One write of a submission: as pwritev(file, iov, iov_count, offset). */
+enum io_direction { IO_WRITE = 0, IO_READ };
+
+/* One write or read of a submission: as pwritev or preadv(file, iov, iov_count, offset). */
 struct io_request {
+    enum io_direction direction;
     struct io_file *file;
     const struct iovec *iov;
     int iov_count;
     uint64_t offset;
-    ssize_t result; /* set by submit: bytes written, maybe short, or a negated errno */
+    ssize_t result; /* set by submit: bytes written or read, maybe short, or a negated errno */
 };
 
 struct io_ops {
@@ -85,8 +88,14 @@ int io_read_padded(struct io_file *file, void *buffer, size_t size, uint64_t off
 /* The iovec array is changed while a short write is resumed. */
 int io_full_write(struct io_file *file, struct iovec *iov, int iov_count, uint64_t offset);
 int io_full_write_bytes(struct io_file *file, const void *buffer, size_t size, uint64_t offset);
-/* Submits all requests and finishes those that came back short or interrupted. The iovec arrays are changed then. */
+/*
+ * Submits all requests and finishes those that came back short or interrupted; the iovec arrays are changed then. What
+ * a read asks for behind the end of the file is zeroed. The first error of any request is the result.
+ */
 int io_full_submit(struct io *io, struct io_request *requests, size_t request_count);
+
+/* For backends: carries out one request by the operations of its file. The raw result. */
+ssize_t io_carry_out(const struct io_request *request);
 
 /*
  * The real thing: files in a directory, reached through one descriptor. With `key`, the directory of that name in

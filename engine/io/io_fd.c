@@ -119,15 +119,16 @@ static ssize_t fd_write(struct io_file *file, const struct iovec *iov, int iov_c
 
 static int fd_submit(struct io *io, struct io_request *requests, size_t request_count)
 {
-    /* Waking the kernel's thread for a single write takes longer than the write (measured: a batch of 256 entries takes
-     * half the time without); several go out as one submission. */
-    if (of(io)->rings && (request_count > 1 || !of(io)->uring_defers)) {
+    /* A single read is a pread, and waking the kernel's thread for a single write takes longer than the write
+     * (measured: a batch of 256 entries takes half the time without); several go out as one submission. */
+    bool alone = request_count == 1 && (of(io)->uring_defers || requests[0].direction == IO_READ);
+    if (of(io)->rings && !alone) {
         int rc = uring_pool_submit(of(io)->rings, requests, request_count);
         if (rc == 0)
             return 0;
     }
     for (size_t i = 0; i < request_count; i++)
-        requests[i].result = fd_write(requests[i].file, requests[i].iov, requests[i].iov_count, requests[i].offset);
+        requests[i].result = io_carry_out(&requests[i]);
     return 0;
 }
 
@@ -312,7 +313,7 @@ static int fd_lock(struct io *io, uint32_t wait_ms, char *holder, size_t holder_
     }
     if (of(io)->uring_defers && of(io)->rings)
         snprintf(io->uring_reason, sizeof(io->uring_reason),
-                 "for batches over several blocks; this file system has no writes that do not wait");
+                 "of the writes, batches over several blocks: this file system has no writes that do not wait");
     of(io)->lock_fd = fd;
     return 0;
 }

@@ -280,10 +280,8 @@ static int mapped_open(struct io *base, const char *name, unsigned flags, struct
 static int mapped_submit(struct io *io, struct io_request *requests, size_t request_count)
 {
     (void)io;
-    for (size_t i = 0; i < request_count; i++) {
-        struct io_request *request = &requests[i];
-        request->result = request->file->ops->write(request->file, request->iov, request->iov_count, request->offset);
-    }
+    for (size_t i = 0; i < request_count; i++)
+        requests[i].result = io_carry_out(&requests[i]);
     return 0;
 }
 

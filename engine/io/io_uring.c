@@ -1,7 +1,7 @@
 /*
- * io_uring.c - the writes of a batch as one submission.
+ * io_uring.c - the writes of a batch, or the reads of many blocks, as one submission.
  *
- * What can fail, and what then: no ring (forbidden, no memory): the pool is not made and pwritev serves instead. A
+ * What can fail, and what then: no ring (forbidden, no memory): the pool is not made and system calls serve instead. A
  * request comes back short or with an error: its raw result goes to the caller, which finishes or reports it. A
  * submission is not atomic and is not taken to be: the batch's commit mark makes it so.
  */
@@ -105,7 +105,10 @@ static int submit_round(struct io_uring *ring, struct io_request *requests, unsi
     for (unsigned i = 0; i < count; i++) {
         struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
         const struct io_fd_file *file = (const struct io_fd_file *)requests[i].file;
-        io_uring_prep_writev(sqe, file->fd, requests[i].iov, (unsigned)requests[i].iov_count, requests[i].offset);
+        if (requests[i].direction == IO_READ)
+            io_uring_prep_readv(sqe, file->fd, requests[i].iov, (unsigned)requests[i].iov_count, requests[i].offset);
+        else
+            io_uring_prep_writev(sqe, file->fd, requests[i].iov, (unsigned)requests[i].iov_count, requests[i].offset);
         io_uring_sqe_set_data(sqe, &requests[i]);
     }
     unsigned submitted = 0, completed = 0;

@@ -13,6 +13,9 @@
 
 #define CHUNK_MIN 4096u
 #define CHUNK_MAX ((uint64_t)4 << 20)
+/* Of one submission. More bytes would leave the processor's cache between being copied there and being parsed. */
+#define EXTENTS_MAX 16
+#define EXTENTS_BYTES_MAX ((uint64_t)512 << 10)
 
 enum walrus_code read_damaged(struct walrus_topic *topic, const struct block *block, uint64_t place, uint64_t sequence,
                               const char *what, struct walrus_error *error)
@@ -126,7 +129,8 @@ struct reading {
     bool full; /* the limits allow no more */
 };
 
-static uint64_t chunk_bytes(const struct reading *reading, uint64_t at_least)
+/* How much the limits let this call take from the disk now. */
+static uint64_t wanted_bytes(const struct reading *reading)
 {
     uint64_t used = 0;
     if (reading->entries->count > 0)
@@ -134,10 +138,13 @@ static uint64_t chunk_bytes(const struct reading *reading, uint64_t at_least)
     uint64_t wanted = reading->limits->max_bytes > used ? reading->limits->max_bytes - used : 0;
     wanted = min_u64(wanted, CHUNK_MAX);
     /* Some more for headers and paddings. Too little costs another small read, too much is copied for nothing. */
-    wanted = max_u64(wanted + wanted / 16 + CHUNK_MIN, at_least);
-    uint64_t end = atomic_load(&reading->at.block->end_place);
-    uint64_t left = end > reading->at.place ? end - reading->at.place : 0;
-    return min_u64(wanted, left);
+    return wanted + wanted / 16 + CHUNK_MIN;
+}
+
+static uint64_t left_in_block(const struct entry_place *at)
+{
+    uint64_t end = atomic_load(&at->block->end_place);
+    return end > at->place ? end - at->place : 0;
 }
 
 /*
@@ -204,7 +211,81 @@ static enum walrus_code parse_chunk(struct reading *reading, size_t buffer_offse
     return WALRUS_OK;
 }
 
-/* Reads and parses one chunk; a larger one if the next record does not fit. */
+/* Bytes of one block, as a part of a submission. */
+struct extent {
+    struct entry_place at; /* holds the block, but for the first one, which is that of the reading */
+    size_t size;
+};
+
+/* What the limits want, from where the reading stands and from the blocks that follow. At least one extent. */
+static size_t plan_extents(const struct reading *reading, struct extent *extents)
+{
+    uint64_t wanted = wanted_bytes(reading), planned = 0;
+    struct entry_place at = reading->at;
+    size_t count = 0;
+    for (;;) {
+        uint64_t left = left_in_block(&at);
+        extents[count++] = (struct extent){at, (size_t)min_u64(wanted, left)};
+        planned += left;
+        if (wanted <= left || planned >= EXTENTS_BYTES_MAX || count == EXTENTS_MAX ||
+            at.block_end >= reading->view.end_sequence)
+            return count;
+        wanted -= left;
+        struct entry_place next = {0};
+        if (!topic_find_block(reading->topic, at.block_end, &next.block, &next.block_end))
+            return count;
+        if (next.block->first_sequence != at.block_end) {
+            read_leave(reading->topic, &next);
+            return count;
+        }
+        next.place = next.block->first_place;
+        at = next;
+    }
+}
+
+/* Reads the extents as one submission, and parses as far as they go. If the disk fails, nothing has happened. */
+static enum walrus_code read_extents(struct reading *reading, struct extent *extents, size_t count,
+                                     struct walrus_error *error)
+{
+    struct walrus_entries *entries = reading->entries;
+    struct io *io = reading->topic->log->io;
+    struct io_request requests[EXTENTS_MAX];
+    struct iovec iov[EXTENTS_MAX];
+    size_t buffer_offset = entries->buffer_used, size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += extents[i].size;
+    if (!entries_reserve(entries, size))
+        return error_set(error, WALRUS_E_NO_MEMORY, 0, "read of '%s': out of memory", reading->topic->name);
+    for (size_t i = 0, at = buffer_offset; i < count; at += extents[i++].size) {
+        const struct entry_place *place = &extents[i].at;
+        iov[i] = (struct iovec){.iov_base = entries->buffer + at, .iov_len = extents[i].size};
+        requests[i] = (struct io_request){.direction = IO_READ,
+                                          .file = place->block->segment->file,
+                                          .iov = &iov[i],
+                                          .iov_count = 1,
+                                          .offset = place->block->segment_offset + place->place};
+    }
+    if (io_full_submit(io, requests, count) < 0)
+        return WALRUS_OK;
+    enum walrus_code code = WALRUS_OK;
+    size_t entries_before = entries->count;
+    uint64_t need = 0;
+    for (size_t i = 0; code == WALRUS_OK && i < count; buffer_offset += extents[i++].size) {
+        if (i > 0) {
+            if (reading->full || reading->sequence != extents[i].at.block->first_sequence)
+                break;
+            read_leave(reading->topic, &reading->at);
+            reading->at = extents[i].at;
+            extents[i].at.block = NULL;
+        }
+        code = parse_chunk(reading, buffer_offset, extents[i].size, &need, error);
+    }
+    if (entries->count > entries_before)
+        entries->buffer_used += size;
+    return code;
+}
+
+/* Reads and parses one chunk of one block; a larger one if the next record does not fit. */
 static enum walrus_code read_chunk(struct reading *reading, struct walrus_error *error)
 {
     uint64_t at_least = 0;
@@ -212,7 +293,7 @@ static enum walrus_code read_chunk(struct reading *reading, struct walrus_error 
     for (;;) {
         struct block *block = reading->at.block;
         uint64_t place = reading->at.place;
-        size_t size = (size_t)chunk_bytes(reading, at_least);
+        size_t size = (size_t)min_u64(max_u64(wanted_bytes(reading), at_least), left_in_block(&reading->at));
         size_t buffer_offset = reading->entries->buffer_used;
         if (size < RECORD_HEADER_BYTES || size < at_least) {
             reading->full = reading->entries->count > 0;
@@ -237,6 +318,22 @@ static enum walrus_code read_chunk(struct reading *reading, struct walrus_error 
     }
 }
 
+/* Reads and parses what one go at the disk brings. */
+static enum walrus_code read_more(struct reading *reading, struct walrus_error *error)
+{
+    struct extent extents[EXTENTS_MAX];
+    uint64_t sequence_before = reading->sequence;
+    enum walrus_code code = WALRUS_OK;
+    size_t count = plan_extents(reading, extents);
+    if (count > 1)
+        code = read_extents(reading, extents, count, error);
+    for (size_t i = 1; i < count; i++)
+        read_leave(reading->topic, &extents[i].at);
+    if (code != WALRUS_OK || reading->full || reading->sequence > sequence_before)
+        return code;
+    return read_chunk(reading, error);
+}
+
 enum walrus_code topic_read_entries(struct walrus_topic *topic, struct walrus_position *position,
                                     const struct walrus_read_limits *limits, struct walrus_entries *entries,
                                     struct walrus_error *error)
@@ -259,7 +356,7 @@ enum walrus_code topic_read_entries(struct walrus_topic *topic, struct walrus_po
             code = read_locate(topic, &next, &reading.at, error);
         }
         if (code == WALRUS_OK)
-            code = read_chunk(&reading, error);
+            code = read_more(&reading, error);
     }
     if (code == WALRUS_OK || entries->count > 0) {
         /* What was read before the failure is good; the next call begins with the failure. */

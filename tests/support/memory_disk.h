@@ -30,7 +30,7 @@ enum memory_disk_kind {
     MEMORY_DISK_READ,
     MEMORY_DISK_WRITE,
     MEMORY_DISK_SUBMIT,  /* a whole submission: nothing is started */
-    MEMORY_DISK_REQUEST, /* one request of a submission */
+    MEMORY_DISK_REQUEST, /* one request of a submission, a write or a read */
     MEMORY_DISK_SYNC,
     MEMORY_DISK_ALLOCATE,
     MEMORY_DISK_PUNCH,
@@ -45,7 +45,8 @@ enum memory_disk_kind {
     MEMORY_DISK_LOCK,
     MEMORY_DISK_KINDS,
     MEMORY_DISK_ANY = MEMORY_DISK_KINDS,
-    MEMORY_DISK_ANY_CHANGE, /* any but open without IO_CREATE, read, submit, next_data, size, drop_cache, list, lock */
+    MEMORY_DISK_ANY_CHANGE, /* any but open without IO_CREATE, read, submit, a request that reads, next_data, size,
+                               drop_cache, list, lock */
 };
 
 const char *memory_disk_kind_name(enum memory_disk_kind kind);

@@ -151,21 +151,34 @@ static void memory_close(struct io_file *base)
     free(file);
 }
 
+static ssize_t read_locked(struct memory_file *file, const struct iovec *iov, int iov_count, uint64_t offset,
+                           bool shortened)
+{
+    const struct memory_image *image = inode_of(file)->shown;
+    uint64_t left = offset < image->size_bytes ? image->size_bytes - offset : 0;
+    size_t size = 0, done = 0;
+    for (int i = 0; i < iov_count; i++)
+        size += iov[i].iov_len;
+    if (size > left)
+        size = (size_t)left;
+    if (shortened && size > 1)
+        size /= 2;
+    for (int i = 0; done < size; i++) {
+        size_t part = iov[i].iov_len < size - done ? iov[i].iov_len : size - done;
+        memory_image_read(image, iov[i].iov_base, part, offset + done);
+        done += part;
+    }
+    return (ssize_t)size;
+}
+
 static ssize_t memory_read(struct io_file *base, void *buffer, size_t size, uint64_t offset)
 {
     struct memory_file *file = (struct memory_file *)base;
+    struct iovec iov = {.iov_base = buffer, .iov_len = size};
     bool shortened;
     ssize_t result = operation_begin(file->disk, MEMORY_DISK_READ, false, &shortened);
-    if (result == 0) {
-        const struct memory_image *image = inode_of(file)->shown;
-        uint64_t left = offset < image->size_bytes ? image->size_bytes - offset : 0;
-        if (size > left)
-            size = (size_t)left;
-        if (shortened && size > 1)
-            size /= 2;
-        memory_image_read(image, buffer, size, offset);
-        result = (ssize_t)size;
-    }
+    if (result == 0)
+        result = read_locked(file, &iov, 1, offset, shortened);
     operation_end(file->disk);
     return result;
 }
@@ -250,8 +263,11 @@ static int memory_submit(struct io *io, struct io_request *requests, size_t requ
         struct io_request *request = &requests[order[i]];
         struct memory_file *file = (struct memory_file *)request->file;
         bool shortened;
-        request->result = operation_begin(disk, MEMORY_DISK_REQUEST, true, &shortened);
-        if (request->result == 0)
+        bool reads = request->direction == IO_READ;
+        request->result = operation_begin(disk, MEMORY_DISK_REQUEST, !reads, &shortened);
+        if (request->result == 0 && reads)
+            request->result = read_locked(file, request->iov, request->iov_count, request->offset, shortened);
+        else if (request->result == 0)
             request->result = write_locked(file, request->iov, request->iov_count, request->offset, shortened);
         operation_end(disk);
     }

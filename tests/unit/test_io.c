@@ -67,7 +67,7 @@ static int fake_submit(struct io *io, struct io_request *requests, size_t reques
 {
     (void)io;
     for (size_t i = request_count; i-- > 0;) /* any order */
-        requests[i].result = fake_write(requests[i].file, requests[i].iov, requests[i].iov_count, requests[i].offset);
+        requests[i].result = io_carry_out(&requests[i]);
     return 0;
 }
 
@@ -218,6 +218,40 @@ static void submissions_are_completed(void **state)
     assert_int_equal(io_full_submit(&io, &request, 1), -EIO);
     io.ops = &failing_ops;
     assert_int_equal(io_full_submit(&io, &request, 1), -EMFILE);
+}
+
+static void submitted_reads_are_completed(void **state)
+{
+    (void)state;
+    static const int scripts[][8] = {
+        {0}, {5, 0}, {-EINTR, -EAGAIN, 7, -EINTR, 3, 0}, {INT_MAX, 60, -EINTR, 1, 0}, {1, 1, 1, 1, 1, 1, 1, 0}};
+    struct io io = {.ops = &fake_ops};
+    for (size_t s = 0; s < 5; s++) {
+        struct io_file *file = fake_with(2030, scripts[s]); /* the third ends in the midst of its second buffer */
+        struct iovec iov[3][3];
+        struct io_request requests[3];
+        uint8_t back[3][40];
+        memcpy(fake.bytes, content, sizeof(content));
+        memset(back, 0xee, sizeof(back));
+        for (size_t i = 0; i < 3; i++) {
+            for (size_t j = 0; j < 3; j++)
+                iov[i][j] = (struct iovec){.iov_base = back[i] + (j == 2 ? 20 : 0), .iov_len = j == 1 ? 0 : 20};
+            requests[i] = (struct io_request){
+                .direction = IO_READ, .file = file, .iov = iov[i], .iov_count = 3, .offset = i * 1000};
+        }
+        assert_int_equal(io_full_submit(&io, requests, 3), 0);
+        for (size_t i = 0; i < 3; i++)
+            assert_memory_equal(back[i], content + i * 1000, i < 2 ? 40 : 30);
+        for (size_t i = 30; i < 40; i++)
+            assert_int_equal(back[2][i], 0);
+    }
+    uint8_t back[50];
+    struct iovec one = {.iov_base = back, .iov_len = 50};
+    struct io_request request = {.direction = IO_READ, .iov = &one, .iov_count = 1};
+    request.file = fake_with(1000, (const int[]){-EIO, 0});
+    assert_int_equal(io_full_submit(&io, &request, 1), -EIO);
+    request.file = fake_with(1000, (const int[]){10, -EIO, 0});
+    assert_int_equal(io_full_submit(&io, &request, 1), -EIO);
 }
 
 /* ---- what somebody planted ---- */
@@ -533,6 +567,7 @@ int main(void)
         cmocka_unit_test(writes_are_completed),
         cmocka_unit_test(long_iovecs_are_split),
         cmocka_unit_test(submissions_are_completed),
+        cmocka_unit_test(submitted_reads_are_completed),
         LOG_TEST(planted_files_are_not_opened),
         LOG_TEST(planted_log_files_stop_the_open),
         LOG_TEST(a_second_opener_is_told_who_holds_the_log),

@@ -170,6 +170,36 @@ static void submit_some(struct model *model, struct io *io)
     assert_int_equal(io_full_submit(io, requests, count), 0);
 }
 
+/* Reads of one submission, some of them behind the end, some into two buffers. */
+static void submit_reads(struct model *model, struct io *io)
+{
+    struct io_request requests[100];
+    struct iovec iov[200];
+    uint8_t *back = malloc(100 * 3000);
+    size_t count = 1 + (size_t)below(model, 100);
+    memset(back, 0xee, 100 * 3000);
+    for (size_t i = 0; i < count; i++) {
+        size_t size = 1 + (size_t)below(model, 3000), first = (size_t)below(model, size + 1);
+        iov[i * 2] = (struct iovec){.iov_base = back + i * 3000, .iov_len = first};
+        iov[i * 2 + 1] = (struct iovec){.iov_base = back + i * 3000 + first, .iov_len = size - first};
+        requests[i] = (struct io_request){.direction = IO_READ,
+                                          .file = i % 2 ? model->file : model->reader,
+                                          .iov = &iov[i * 2],
+                                          .iov_count = 2,
+                                          .offset = below(model, MODEL_BYTES - 3000)};
+    }
+    uint64_t offsets[100];
+    size_t sizes[100];
+    for (size_t i = 0; i < count; i++) {
+        offsets[i] = requests[i].offset;
+        sizes[i] = iov[i * 2].iov_len + iov[i * 2 + 1].iov_len;
+    }
+    assert_int_equal(io_full_submit(io, requests, count), 0);
+    for (size_t i = 0; i < count; i++)
+        assert_memory_equal(back + i * 3000, model->bytes + offsets[i], sizes[i]);
+    free(back);
+}
+
 static void change_space(struct model *model)
 {
     uint64_t offset = below(model, MODEL_BYTES / 8192) * 4096, length = (1 + below(model, 64)) * 4096;
@@ -210,8 +240,10 @@ static void anything(struct io *io)
         uint64_t what = below(&model, 20);
         if (what < 8)
             write_some(&model);
-        else if (what < 10)
+        else if (what == 8)
             submit_some(&model, io);
+        else if (what == 9)
+            submit_reads(&model, io);
         else if (what < 12)
             change_space(&model);
         else if (what == 12)
