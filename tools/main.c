@@ -40,6 +40,7 @@ static const struct command {
     {"bench writes", cmd_bench, "append rate beside plain files"},
     {"bench reads", cmd_bench, "read and consume rates beside plain files"},
     {"bench batch", cmd_bench, "batch append rate beside plain files"},
+    {"bench mount", cmd_bench_mount, "the mount beside one that only counts, and plain files"},
     {"bench scale", cmd_bench_scale, "cost of an operation as log, topics and groups grow"},
     {"version", cmd_version, "version of this program"},
     {"help", cmd_help, "this list, or help on one subcommand"},

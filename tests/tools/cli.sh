@@ -25,7 +25,7 @@ expect 0 "$WALRUS" version --json
 json 'len(o) == 1 and o[0]["version"].count(".") == 2'
 for command in "topic ls" "topic create" "topic info" "topic config" "topic rm" "group ls" "group create" "group config" \
                "group rm" "group describe" "cursor get" "cursor set" "cursor rm" produce cat consume batch check dump stat \
-               "bench writes" "bench reads" "bench batch" "bench scale" version; do
+               "bench writes" "bench reads" "bench batch" "bench mount" "bench scale" version; do
     # shellcheck disable=SC2086
     expect 0 "$WALRUS" $command --help
     out_has "Usage: walrus $command"
