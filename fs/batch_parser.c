@@ -17,17 +17,27 @@ void batch_parser_init(struct batch_parser *parser, const struct batch_limits *l
     *parser = (struct batch_parser){.limits = *limits, .line = 1};
 }
 
+static void forget_topics(struct batch_parser *parser)
+{
+    while (parser->topic_count > 0) {
+        free(parser->topics[--parser->topic_count]);
+    }
+}
+
 void batch_parser_fini(struct batch_parser *parser)
 {
+    forget_topics(parser);
+    free(parser->topics);
     free(parser->data);
     free(parser->entries);
+    parser->topics = NULL;
     parser->data = NULL;
     parser->entries = NULL;
 }
 
 void batch_parser_reset(struct batch_parser *parser)
 {
-    parser->topic[0] = '\0';
+    forget_topics(parser);
     parser->entry_count = 0;
     parser->data_length = 0;
     parser->head_length = 0;
@@ -93,6 +103,34 @@ static bool stage_bytes(struct batch_parser *parser, const uint8_t *bytes, size_
     return true;
 }
 
+/* The place of a name in the table, where it is put if need be. */
+static bool find_topic(struct batch_parser *parser, const char *name, size_t *index)
+{
+    /* The last one first: entries of one topic mostly come together. */
+    for (size_t i = parser->topic_count; i-- > 0;) {
+        if (strcmp(parser->topics[i], name) == 0) {
+            *index = i;
+            return true;
+        }
+    }
+    if (parser->topic_count == parser->topic_capacity) {
+        size_t capacity = parser->topic_capacity > 0 ? parser->topic_capacity * 2 : 4;
+        char **topics = realloc(parser->topics, capacity * sizeof(char *));
+        if (topics == NULL) {
+            return fail(parser, ENOMEM, "out of memory");
+        }
+        parser->topics = topics;
+        parser->topic_capacity = capacity;
+    }
+    char *copy = strdup(name);
+    if (copy == NULL) {
+        return fail(parser, ENOMEM, "out of memory");
+    }
+    *index = parser->topic_count;
+    parser->topics[parser->topic_count++] = copy;
+    return true;
+}
+
 /* Starts an entry for the topic whose name is the first `length` bytes of the head. */
 static bool stage_entry(struct batch_parser *parser, size_t length)
 {
@@ -104,9 +142,6 @@ static bool stage_entry(struct batch_parser *parser, size_t length)
     }
     if (strlen(topic) != length || !walrus_name_is_valid(topic)) {
         return fail(parser, EINVAL, "'%.60s' is not a topic name", topic);
-    }
-    if (parser->topic[0] != '\0' && strcmp(parser->topic, topic) != 0) {
-        return fail(parser, EINVAL, "a batch is for one topic: '%.40s' after '%.40s'", topic, parser->topic);
     }
     if (parser->entry_count == parser->limits.entry_count) {
         return fail(parser, E2BIG, "a batch of more than %zu entries", parser->limits.entry_count);
@@ -120,8 +155,11 @@ static bool stage_entry(struct batch_parser *parser, size_t length)
         parser->entries = entries;
         parser->entry_capacity = capacity;
     }
-    memcpy(parser->topic, topic, length + 1);
-    parser->entries[parser->entry_count++] = (struct batch_staged_entry){.offset = parser->data_length};
+    size_t index = 0;
+    if (!find_topic(parser, topic, &index)) {
+        return false;
+    }
+    parser->entries[parser->entry_count++] = (struct batch_staged_entry){.topic = index, .offset = parser->data_length};
     parser->head_length = 0;
     return true;
 }

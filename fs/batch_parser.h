@@ -6,9 +6,10 @@
  *   COMMIT NL                              the staged entries are to be appended as one batch
  *   ABORT NL                               drops them
  *
- * All entries of a batch are for one topic. After an error nothing more is staged and every further input is the same
- * error, so that a COMMIT which follows cannot append half of what was meant; an input that is exactly "ABORT\n" ends
- * that. (Only such a one: after an error it is unknown whether a line is a line or the inside of a payload.)
+ * The entries of a batch may be for any number of topics. After an error nothing more is staged and every further input
+ * is the same error, so that a COMMIT which follows cannot append half of what was meant; an input that is exactly
+ * "ABORT\n" ends that. (Only such a one: after an error it is unknown whether a line is a line or the inside of a
+ * payload.)
  *
  * Not thread-safe: the owner's mutex guards it.
  */
@@ -34,6 +35,7 @@ struct batch_limits {
 };
 
 struct batch_staged_entry {
+    size_t topic;  /* in topics */
     size_t offset; /* in data */
     size_t length;
 };
@@ -43,7 +45,8 @@ enum batch_parser_state { BATCH_IN_HEAD, BATCH_IN_TEXT, BATCH_IN_BYTES, BATCH_AF
 struct batch_parser {
     struct batch_limits limits;
     /* what is staged; owned, valid until reset or fini */
-    char topic[WALRUS_NAME_MAX + 1]; /* empty while nothing is staged */
+    char **topics; /* names, in the order in which they came first */
+    size_t topic_count;
     uint8_t *data;
     struct batch_staged_entry *entries;
     size_t entry_count;
@@ -61,6 +64,7 @@ struct batch_parser {
     size_t data_length;
     size_t data_capacity;
     size_t entry_capacity;
+    size_t topic_capacity;
     uint64_t bytes_left; /* of a binary entry */
 };
 

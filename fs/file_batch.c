@@ -125,87 +125,137 @@ static int create_topic(struct fs *fs, const struct caller *caller, const char *
         .attributes = {.mode = NEW_TOPIC_MODE,
                        .uid = caller->uid,
                        .gid = (parent->mode & S_ISGID) != 0 ? parent->gid : caller->gid}};
-    if (!access_allowed(caller, parent, ACCESS_WRITE | ACCESS_EXECUTE)) {
-        return EACCES;
-    }
     if (walrus_topic_open(fs->log, name, WALRUS_CREATE, &settings, topic, &error) != WALRUS_OK) {
         return fs_errno(fs, &error);
     }
     return 0;
 }
 
-/* Opens the topic for appending on behalf of the opener of .batch. 0 or an errno. */
-static int open_target(struct fs *fs, const struct caller *caller, const char *name, struct walrus_topic **topic)
+/* Whether the opener of .batch may write the topic: an existing one, or one that somebody else made in between. */
+static int check_topic(struct fs *fs, const struct caller *caller, struct walrus_topic *topic)
+{
+    struct walrus_topic_info info;
+    struct walrus_error error;
+    if (walrus_topic_info(topic, &info, &error) != WALRUS_OK) {
+        return fs_errno(fs, &error);
+    }
+    return access_allowed(caller, &info.settings.attributes, ACCESS_WRITE) ? 0 : EACCES;
+}
+
+/*
+ * Opens the topic for appending on behalf of the opener of .batch. With `create` it is made if it is missing; without,
+ * *topic is NULL then, once it is clear that he may make it. 0 or an errno.
+ */
+static int open_target(struct fs *fs, const struct caller *caller, const char *name, bool create,
+                       struct walrus_topic **topic)
 {
     struct walrus_attributes parent;
     struct walrus_error error;
+    *topic = NULL;
     int status = check_path(fs, caller, name, &parent);
     if (status != 0) {
         return status;
     }
     enum walrus_code code = walrus_topic_open(fs->log, name, 0, NULL, topic, &error);
     if (code == WALRUS_E_NOT_FOUND) {
+        if (!access_allowed(caller, &parent, ACCESS_WRITE | ACCESS_EXECUTE)) {
+            return EACCES;
+        }
+        if (!create) {
+            return 0;
+        }
         status = create_topic(fs, caller, name, &parent, topic);
     } else if (code != WALRUS_OK) {
         status = fs_errno(fs, &error);
     }
-    if (status != 0) {
-        return status;
-    }
-    /* Of an existing topic, or of one that somebody else made in between. */
-    struct walrus_topic_info info;
-    if (walrus_topic_info(*topic, &info, &error) != WALRUS_OK) {
-        status = fs_errno(fs, &error);
-    } else if (!access_allowed(caller, &info.settings.attributes, ACCESS_WRITE)) {
-        status = EACCES;
+    if (status == 0) {
+        status = check_topic(fs, caller, *topic);
     }
     if (status != 0) {
         walrus_topic_close(*topic);
+        *topic = NULL;
     }
     return status;
 }
 
-static int append_staged(struct fs *fs, struct batch_session *session, struct walrus_topic *topic)
+static void close_targets(struct walrus_topic **topics, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        walrus_topic_close(topics[i]);
+    }
+    free(topics);
+}
+
+/* Opens all topics of the batch. None is made before all could be: a batch that is refused leaves nothing behind. */
+static int open_targets(struct fs *fs, struct batch_session *session, struct walrus_topic **topics)
 {
     const struct batch_parser *parser = &session->parser;
-    struct walrus_receipt receipt;
+    for (int create = 0; create < 2; create++) {
+        for (size_t i = 0; i < parser->topic_count; i++) {
+            if (topics[i] != NULL) {
+                continue;
+            }
+            int status = open_target(fs, &session->caller, parser->topics[i], create != 0, &topics[i]);
+            if (status != 0) {
+                add_reply(session, "ERR %d %s: %s", status, parser->topics[i], strerrordesc_np(status));
+                return status;
+            }
+        }
+    }
+    return 0;
+}
+
+static int append_staged(struct fs *fs, struct batch_session *session, struct walrus_topic **topics)
+{
+    const struct batch_parser *parser = &session->parser;
     struct walrus_error error;
-    struct walrus_slice *slices = malloc(parser->entry_count * sizeof *slices);
-    if (slices == NULL) {
+    struct walrus_batch_entry *entries = malloc(parser->entry_count * sizeof *entries);
+    struct walrus_receipt *receipts = malloc(parser->entry_count * sizeof *receipts);
+    int status = 0;
+    if (entries == NULL || receipts == NULL) {
         add_reply(session, "ERR %d out of memory", ENOMEM);
+        free(entries);
+        free(receipts);
         return ENOMEM;
     }
     for (size_t i = 0; i < parser->entry_count; i++) {
         const struct batch_staged_entry *entry = &parser->entries[i];
-        slices[i].data = entry->length > 0 ? parser->data + entry->offset : NULL;
-        slices[i].length = entry->length;
+        entries[i] = (struct walrus_batch_entry){.topic = topics[entry->topic],
+                                                 .data = entry->length > 0 ? parser->data + entry->offset : NULL,
+                                                 .length = entry->length};
     }
-    enum walrus_code code = walrus_append_batch(topic, slices, parser->entry_count, 0, &receipt, &error);
-    free(slices);
-    if (code != WALRUS_OK) {
-        int status = fs_errno(fs, &error);
+    if (walrus_append_batch_topics(fs->log, entries, parser->entry_count, 0, receipts, &error) != WALRUS_OK) {
+        status = fs_errno(fs, &error);
         add_reply(session, "ERR %d %s", status, error.message);
-        return status;
+    } else if (parser->topic_count > 1) {
+        add_reply(session, "OK entries=%zu topics=%zu", parser->entry_count, parser->topic_count);
+    } else {
+        add_reply(session, "OK entries=%zu sequence=%llu offset=%llu", parser->entry_count,
+                  (unsigned long long)receipts[0].sequence, (unsigned long long)receipts[0].offset);
     }
-    add_reply(session, "OK entries=%zu sequence=%llu offset=%llu", parser->entry_count,
-              (unsigned long long)receipt.sequence, (unsigned long long)receipt.offset);
-    return 0;
+    free(entries);
+    free(receipts);
+    return status;
 }
 
 /* Appends what is staged. Whatever the outcome, the next batch starts empty. */
 static int commit(struct fs *fs, struct batch_session *session)
 {
-    struct walrus_topic *topic = NULL;
+    size_t topic_count = session->parser.topic_count;
     int status = 0;
     if (session->parser.entry_count == 0) {
         add_reply(session, "OK entries=0");
     } else {
-        status = open_target(fs, &session->caller, session->parser.topic, &topic);
-        if (status != 0) {
-            add_reply(session, "ERR %d %s: %s", status, session->parser.topic, strerrordesc_np(status));
+        struct walrus_topic **topics = calloc(topic_count, sizeof(struct walrus_topic *));
+        if (topics == NULL) {
+            status = ENOMEM;
+            add_reply(session, "ERR %d out of memory", ENOMEM);
         } else {
-            status = append_staged(fs, session, topic);
-            walrus_topic_close(topic);
+            status = open_targets(fs, session, topics);
+            if (status == 0) {
+                status = append_staged(fs, session, topics);
+            }
+            close_targets(topics, topic_count);
         }
     }
     batch_parser_reset(&session->parser);

@@ -48,51 +48,96 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     }
 }
 
-static int append_staged(struct batch *batch, struct walrus_topic *topic)
+/* One object for each topic of the batch. */
+static void report(const struct batch *batch, const struct walrus_receipt *receipts)
 {
     const struct batch_parser *parser = &batch->parser;
-    struct walrus_slice *slices = calloc(parser->entry_count, sizeof(*slices));
-    struct walrus_receipt receipt;
+
+    for (size_t topic = 0; topic < parser->topic_count; topic++) {
+        uint64_t count = 0, bytes = 0, first = 0;
+
+        for (size_t i = 0; i < parser->entry_count; i++) {
+            if (parser->entries[i].topic != topic)
+                continue;
+            if (count++ == 0)
+                first = receipts[i].sequence;
+            bytes += parser->entries[i].length;
+        }
+        out_json(&out,
+                 json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "batch", json_u64(batch->committed_batches + 1), "topic",
+                           json_name(parser->topics[topic]), "entries", json_u64(count), "bytes", json_u64(bytes),
+                           "first_sequence", json_u64(first), "next_sequence", json_u64(first + count)));
+    }
+}
+
+static int append_staged(struct batch *batch, struct walrus_topic **topics)
+{
+    const struct batch_parser *parser = &batch->parser;
+    struct walrus_batch_entry *entries = calloc(parser->entry_count, sizeof(*entries));
+    struct walrus_receipt *receipts = calloc(parser->entry_count, sizeof(*receipts));
     struct walrus_error error = {0};
-    uint64_t bytes = 0;
     int status = CLI_OK;
 
-    if (slices == NULL)
-        return cli_error(batch->cli, CLI_UNAVAILABLE, "out of memory");
-    for (size_t i = 0; i < parser->entry_count; i++) {
-        slices[i] = (struct walrus_slice){.data = parser->data + parser->entries[i].offset,
-                                          .length = parser->entries[i].length};
-        bytes += slices[i].length;
-    }
-    if (walrus_append_batch(topic, slices, parser->entry_count, batch->durable ? WALRUS_DURABLE : 0, &receipt,
-                            &error) != WALRUS_OK)
+    for (size_t i = 0; entries != NULL && i < parser->entry_count; i++)
+        entries[i] = (struct walrus_batch_entry){.topic = topics[parser->entries[i].topic],
+                                                 .data = parser->data + parser->entries[i].offset,
+                                                 .length = parser->entries[i].length};
+    if (entries == NULL || receipts == NULL)
+        status = cli_error(batch->cli, CLI_UNAVAILABLE, "out of memory");
+    else if (walrus_append_batch_topics(batch->log, entries, parser->entry_count, batch->durable ? WALRUS_DURABLE : 0,
+                                        receipts, &error) != WALRUS_OK)
         status = cli_fail(batch->cli, &error, NULL);
     else if (batch->cli->json)
-        out_json(&out, json_pack("{s:o, s:o, s:o, s:o, s:o}", "topic", json_name(parser->topic), "entries",
-                                 json_u64(parser->entry_count), "bytes", json_u64(bytes), "first_sequence",
-                                 json_u64(receipt.sequence), "next_sequence",
-                                 json_u64(receipt.sequence + parser->entry_count)));
-    free(slices);
+        report(batch, receipts);
+    free(entries);
+    free(receipts);
+    return status;
+}
+
+/* None of the topics is made before all those that are there are known to be topics. */
+static int open_topics(struct batch *batch, struct walrus_topic **topics)
+{
+    const struct walrus_topic_settings settings = {.attributes = {.mode = 0644, .uid = geteuid(), .gid = getegid()}};
+    int status = CLI_OK;
+
+    for (int create = 0; create < 2; create++) {
+        for (size_t i = 0; status == CLI_OK && i < batch->parser.topic_count; i++) {
+            struct walrus_error error;
+            const char *name = batch->parser.topics[i];
+
+            if (topics[i] != NULL)
+                continue;
+            if (create)
+                status = cli_open_topic(batch->cli, batch->log, name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, &settings,
+                                        &topics[i]);
+            else if (walrus_topic_open(batch->log, name, 0, NULL, &topics[i], &error) != WALRUS_OK &&
+                     error.code != WALRUS_E_NOT_FOUND)
+                status = cli_fail(batch->cli, &error, NULL);
+        }
+    }
     return status;
 }
 
 static int commit(struct batch *batch)
 {
-    struct walrus_topic_settings settings = {.attributes = {.mode = 0644, .uid = geteuid(), .gid = getegid()}};
-    struct walrus_topic *topic;
+    size_t topic_count = batch->parser.topic_count;
+    struct walrus_topic **topics;
     int status = CLI_OK;
 
     if (batch->parser.entry_count == 0)
         return CLI_OK;
+    topics = calloc(topic_count, sizeof(struct walrus_topic *));
+    if (topics == NULL)
+        return cli_error(batch->cli, CLI_UNAVAILABLE, "out of memory");
     if (batch->log == NULL)
         status = cli_open_log(batch->cli, true, &batch->log);
     if (status == CLI_OK)
-        status = cli_open_topic(batch->cli, batch->log, batch->parser.topic, WALRUS_CREATE | WALRUS_CREATE_PARENTS,
-                                &settings, &topic);
-    if (status != CLI_OK)
-        return status;
-    status = append_staged(batch, topic);
-    walrus_topic_close(topic);
+        status = open_topics(batch, topics);
+    if (status == CLI_OK)
+        status = append_staged(batch, topics);
+    for (size_t i = 0; i < topic_count; i++)
+        walrus_topic_close(topics[i]);
+    free(topics);
     batch->committed_batches += status == CLI_OK;
     batch_parser_reset(&batch->parser);
     return status;
@@ -100,19 +145,12 @@ static int commit(struct batch *batch)
 
 static int reject(const struct batch *batch, const char *reason, int failed_errno)
 {
-    /* A second topic is valid input for a version to come, not bad data; the parser has one errno for both. */
-    bool several_topics = strstr(reason, "a batch is for one topic") != NULL;
-
     cli_error(batch->cli, 0, "%s; nothing of this batch was appended", reason);
-    if (several_topics)
-        fputs("  hint: one topic per batch for now; put COMMIT between the topics where they need not be atomic\n",
-              stderr);
     if (batch->committed_batches > 0)
         cli_note(batch->cli, "%" PRIu64 " batches before it were committed", batch->committed_batches);
     if (failed_errno == ENOMEM)
         return CLI_UNAVAILABLE;
-    return several_topics || failed_errno == E2BIG || failed_errno == EFBIG || failed_errno == EMSGSIZE ? CLI_USAGE
-                                                                                                        : CLI_DATA;
+    return failed_errno == E2BIG || failed_errno == EFBIG || failed_errno == EMSGSIZE ? CLI_USAGE : CLI_DATA;
 }
 
 static int feed(struct batch *batch, const void *data, size_t length)
@@ -189,12 +227,12 @@ int cmd_batch(struct cli *cli, int argc, char **argv)
         .doc =
             "Appends the entries in FILE (or standard input) as one batch: all of them or none, also across a crash. "
             "Lines are `<topic> TAB <payload>`, or `<topic> =<length>` followed by that many bytes and a newline; up "
-            "to "
-            "2,000 of them, of one topic.\v"
+            "to 2,000 of them, of any number of topics.\v"
             "The batch is committed at the end of the input; COMMIT on a line of its own commits earlier and begins "
             "the next one, ABORT drops what is staged. A syntax error (65), a signal or a kill before that append "
             "nothing.\n"
-            "--json: one object per batch: topic, entries, bytes, first_sequence, next_sequence.",
+            "--json: one object for each topic of a batch: batch (its number), topic, entries, bytes, first_sequence, "
+            "next_sequence.",
         .children = cli_children,
     };
     const struct batch_limits limits = {.entry_count = WALRUS_BATCH_ENTRIES_MAX,

@@ -124,6 +124,9 @@ walrus -D whole produce --whole-file blobs blob one empty blob
 printf 'a\0\0b c\0' | walrus -D whole produce -0 nuls
 seq 150 | walrus -D whole produce --each singles
 for i in 1 2 3 4; do seq "$i" 40 | sed $'s/^/batches\t/' | walrus -D whole batch; done
+for i in 1 2 3 4 5; do # over two or three topics
+    seq "$i" 9 | awk -v i="$i" '{ print "shared/" (NR % (2 + i % 2)) "\t" $0 " of " i }' | walrus -D whole batch
+done
 walrus -D whole topic create ns/a/empty ns/b ns/empty
 seq 20 | walrus -D whole produce ns/b
 walrus -D whole topic rm ns/empty ns/b
@@ -163,6 +166,41 @@ for topic in killed/batches killed/singles; do
 done
 compare killed killed killed/batches killed/singles
 clean killed
+
+# --- batches over several topics: of a process that was killed, and then with a part missing
+rm -rf shared
+for i in 1 2 3; do
+    printf 'x\tbefore %s\n' "$i" | walrus -D shared batch
+    seq 4 | awk '{ print (NR % 2 ? "x" : "y") "\t" $0 }' | walrus -D shared batch
+done
+walrus -D shared topic create --sync=none z
+{ seq 3 | sed $'s/^/x\t/'; seq 4 | sed $'s/^/y\t/'; seq 5 | sed $'s/^/z\t/'; } >last
+walrus -D shared batch last
+plant shared
+# The durable marks that closing wrote would prove the last batch: without them it is as after a kill.
+while read -r file offset bytes; do zero "planted/$file" "$offset" "$bytes"; done < <(walrus -D planted dump --json |
+    jq -r -s '[.[] | select(.kind == "mark" and .note == "durable up to here")] | group_by(.topic)[] | last |
+        "\(.file) \(.file_offset) \(.file_bytes)"')
+rm -rf shared
+cp -r planted shared
+compare "parts" shared x y z
+clean "parts"
+for topic in x y z; do
+    plant shared
+    read -r file offset bytes < <(place planted ".kind == \"mark\" and .topic == \"$topic\" and (.note | test(\"part\"))")
+    zero "planted/$file" "$offset" "$bytes"
+    compare "no mark in $topic" planted x y z
+    grep -q '"uncommitted"' findings.reader || fail "no mark in $topic: the batch is not dropped"
+    expected=$(jq -c 'select(.kind == "topic") | [.name, .next_sequence]' read.json | sort | tr '\n' ' ')
+    [[ $expected == '["x",9] ["y",6] ["z",0] ' ]] || fail "no mark in $topic: $expected"
+done
+plant shared # a part below what is known to be durable: damage there, nothing elsewhere
+walrus -D planted batch --sync <<<$'y\tafter'
+read -r file offset bytes < <(place planted '.kind == "mark" and .topic == "y" and (.note | test("part 2 of 3"))')
+zero "planted/$file" "$offset" "$bytes"
+compare "a durable part without its mark" planted x y z
+found damaged "$file" "$offset"
+grep -q uncommitted findings.reader && fail "a durable batch was dropped"
 
 # --- planted damage
 middle='.kind == "entry" and .topic == "singles" and .sequence == 60'

@@ -41,8 +41,14 @@ static void note(struct transcript *transcript, const char *format, ...)
 
 static void note_staged(struct transcript *transcript, const struct batch_parser *parser)
 {
-    note(transcript, "commit %s:", parser->topic);
+    note(transcript, "commit");
+    size_t topic = SIZE_MAX;
     for (size_t i = 0; i < parser->entry_count; i++) {
+        if (parser->entries[i].topic != topic) {
+            topic = parser->entries[i].topic;
+            assert_in_range(topic, 0, parser->topic_count - 1);
+            note(transcript, " %s:", parser->topics[topic]);
+        }
         note(transcript, " [");
         for (size_t k = 0; k < parser->entries[i].length; k++) {
             note(transcript, "%02x", parser->data[parser->entries[i].offset + k]);
@@ -117,8 +123,9 @@ static void test_language(void **state)
     CHECK("a\tb", "");
     CHECK("a\tb\n", "");
     CHECK("a\tb\nCOMMIT", "");
-    CHECK("COMMIT\n", "commit :\n");
-    CHECK("a\t\nn/b\t", "error 22 line 2: a batch is for one topic: 'n/b' after 'a'\n");
+    CHECK("COMMIT\n", "commit\n");
+    CHECK("a\t1\nn/b\t2\na\t3\na =0\n\nn/b\t4\nCOMMIT\nb\t5\nn/b\t6\nCOMMIT\n",
+          "commit a: [31] n/b: [32] a: [33] [] n/b: [34]\ncommit b: [35] n/b: [36]\n");
     CHECK("a b\tc\td\nCOMMIT\n", "commit a b: [630964]\n");
     CHECK("COMMIT\tx\nABORT\n", "abort 1\n");
     CHECK("a =3\n\n\0\n\na\tx\nCOMMIT\na =0\n\nCOMMIT\n", "commit a: [0a000a] [78]\ncommit a: []\n");

@@ -166,8 +166,6 @@ json '[e["data"] for e in o] == ["one", "t\nwo\n", ""]'
 printf 'bt\tfour\nthis is no entry\n' | expect 65 "$WALRUS" batch
 err_has "line 2"
 printf 'bt\tfour\nbt =10\nshort' | expect 65 "$WALRUS" batch
-printf 'bt\tfour\nother\tfive\n' | expect 64 "$WALRUS" batch
-err_has "one topic"
 seq 2001 | sed 's/^/bt\t/' | expect 64 "$WALRUS" batch
 printf 'bt\tfour\nABORT\n' | expect 0 "$WALRUS" batch
 expect 0 "$WALRUS" topic info bt --json
@@ -176,6 +174,17 @@ seq 2000 | sed 's/^/bt\t/' >"$tmp/batch"
 expect 0 "$WALRUS" batch --sync "$tmp/batch"
 expect 0 "$WALRUS" topic info bt --json
 json 'o[0]["entries"] == 2003 and o[0]["durable_sequence"] == 2003'
+printf 'b1\tone\nns/b2\ttwo\nb1\tthree\nCOMMIT\nns/b2 =4\nfour\nb3\t\n' | expect 0 "$WALRUS" batch --json
+json '[(e["batch"], e["topic"], e["entries"]) for e in o] == [(1, "b1", 2), (1, "ns/b2", 1), (2, "ns/b2", 1), (2, "b3", 1)]'
+json '[(e["first_sequence"], e["next_sequence"]) for e in o] == [(0, 2), (0, 1), (1, 2), (0, 1)]'
+expect 0 "$WALRUS" cat ns/b2 --json
+json '[e["data"] for e in o] == ["two", "four"]'
+# A topic that cannot be there: nothing is written, and none of the others is made.
+printf 'b4\tone\nns\ttwo\n' | expect 66 "$WALRUS" batch
+expect 66 "$WALRUS" topic info b4
+printf 'b1\tx\nb4\tone\nb1/below\ttwo\n' | expect 66 "$WALRUS" batch
+expect 0 "$WALRUS" topic info b1 --json
+json 'o[0]["entries"] == 2'
 mkfifo "$tmp/batch-fifo"
 "$WALRUS" batch <"$tmp/batch-fifo" 2>"$tmp/err" &
 holder=$!
