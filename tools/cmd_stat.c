@@ -85,16 +85,19 @@ static void print_log_json(const struct walrus_log_info *info)
     char sync[TIME_TEXT_MAX];
     char consistency[TIME_TEXT_MAX];
     json_t *object = json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "type",
-        "log", "topics", json_u64(info->topic_count), "namespaces", json_u64(info->namespace_count), "segments",
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o}",
+        "type", "log", "topics", json_u64(info->topic_count), "namespaces", json_u64(info->namespace_count), "segments",
         json_u64(info->segment_count), "blocks", json_u64(info->block_count), "disk_bytes", json_u64(info->block_bytes),
         "sync", sync_text(&info->sync, sync), "consistency", consistency_text(&info->consistency, consistency),
         "backend", backend_text(info), "backend_reason", json_name(info->backend_reason), "io_uring",
         (int)info->io_uring_active, "io_uring_writes", (int)info->io_uring_writes, "io_uring_reads",
-        (int)info->io_uring_reads, "io_uring_reason", json_name(info->io_uring_reason), "recovered_torn_tails",
-        json_u64(info->recovered_torn_tails), "recovered_batches_dropped", json_u64(info->recovered_batches_dropped),
-        "recovered_damages", json_u64(info->recovered_damages), "recovered_adopted", json_u64(info->recovered_adopted),
-        "recovery_note", json_name(info->recovery_note));
+        (int)info->io_uring_reads, "io_uring_reason", json_name(info->io_uring_reason), "clean_marks",
+        json_u64(info->clean_marks), "recovery_ns", json_u64(info->recovery_ns), "recovery_walked_bytes",
+        json_u64(info->recovery_walked_bytes), "recovered_torn_tails", json_u64(info->recovered_torn_tails),
+        "recovered_batches_dropped", json_u64(info->recovered_batches_dropped), "recovered_damages",
+        json_u64(info->recovered_damages), "recovered_adopted", json_u64(info->recovered_adopted), "recovery_note",
+        json_name(info->recovery_note));
 
     out_json(&out, object);
 }
@@ -119,6 +122,8 @@ static void print_log(const struct walrus_log_info *info)
                " damaged places, %" PRIu64 " topics adopted\n",
                info->recovered_torn_tails, info->recovered_batches_dropped, info->recovered_damages,
                info->recovered_adopted);
+    out_printf(&out, "               took %.3f ms, walked %" PRIu64 " bytes; clean marks since: %" PRIu64 "\n",
+               (double)info->recovery_ns / 1e6, info->recovery_walked_bytes, info->clean_marks);
     if (info->recovery_note[0] != '\0')
         out_printf(&out, "               %s\n", info->recovery_note);
     out_printf(&out, "\n%10s %14s %10s %10s %10s %10s %10s %s\n", "ENTRIES", "BYTES", "FIRST", "NEXT", "DURABLE",
@@ -132,7 +137,9 @@ int cmd_stat(struct cli *cli, int argc, char **argv)
         .doc =
             "Figures of the log, then a line per topic; CURSOR and LAG are those of the default group.\v"
             "--json: one object of type log (topics, namespaces, segments, blocks, disk_bytes, sync, consistency, "
-            "backend, backend_reason, io_uring, io_uring_writes, io_uring_reads, io_uring_reason, "
+            "backend, backend_reason, io_uring, io_uring_writes, io_uring_reads, io_uring_reason, clean_marks, "
+            "recovery_ns, "
+            "recovery_walked_bytes, "
             "recovered_torn_tails, recovered_batches_dropped, recovered_damages, "
             "recovered_adopted, recovery_note), then one of type topic for each: as `topic info --json`, with cursor "
             "and lag.",

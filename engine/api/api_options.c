@@ -141,6 +141,7 @@ enum walrus_code walrus_options_init(struct walrus_options *options, struct walr
         .batch_entries_max = WALRUS_BATCH_ENTRIES_MAX,
         .segment_bytes = (uint64_t)1 << 30,
         .block_bytes_max = 4u << 20,
+        .mark_bytes = (uint64_t)512 << 20,
     };
     const char *value = getenv("WALRUS_DATA_DIR");
     if (value && value[0])

@@ -21,6 +21,7 @@ static const char magics[][9] = {
     [FILE_CATALOG] = "walrusCT",
     [FILE_SEGMENT] = "walrusSG",
     [FILE_CURSORS] = "walrusCU",
+    [FILE_MARK] = "walrusMK",
 };
 
 void file_header_encode(const struct file_header *header, uint8_t bytes[FILE_HEADER_BYTES])

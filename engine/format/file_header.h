@@ -13,7 +13,7 @@
 #define FORMAT_SHARED_BATCHES 0x1u /* incompatible: batches over several topics; needed in segments that hold parts */
 #define FORMAT_INCOMPATIBLE FORMAT_SHARED_BATCHES
 
-enum file_kind { FILE_CATALOG = 1, FILE_SEGMENT, FILE_CURSORS };
+enum file_kind { FILE_CATALOG = 1, FILE_SEGMENT, FILE_CURSORS, FILE_MARK };
 
 struct file_header {
     enum file_kind kind;

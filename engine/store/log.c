@@ -81,6 +81,11 @@ static void segment_emptied(void *log)
     janitor_note_files(&((struct walrus_log *)log)->janitor);
 }
 
+static void segment_grown(void *log, uint64_t bytes)
+{
+    marker_note_block(&((struct walrus_log *)log)->marker, bytes);
+}
+
 static enum walrus_code cursors_created(void *log, struct walrus_error *error)
 {
     return record_file(log, CATALOG_CURSORS_CREATED, 0, false, error);
@@ -88,7 +93,8 @@ static enum walrus_code cursors_created(void *log, struct walrus_error *error)
 
 void log_keep_record(struct walrus_log *log)
 {
-    log->segments.files = (struct segment_register){segment_created, segment_removed, segment_emptied, log};
+    log->segments.files =
+        (struct segment_register){segment_created, segment_removed, segment_emptied, segment_grown, log};
     log->cursors.created = cursors_created;
     log->cursors.context = log;
 }
@@ -163,6 +169,7 @@ static void release_parts(struct walrus_log *log)
     cursor_worker_fini(&log->cursor_worker);
     segment_set_fini(&log->segments);
     janitor_fini(&log->janitor);
+    marker_fini(&log->marker);
     if (log->catalog.file)
         catalog_close(&log->catalog);
     if (log->cursors.io)
@@ -204,13 +211,18 @@ enum walrus_code log_open_on(struct io *io, const struct walrus_options *options
     cursor_worker_init(&made->cursor_worker);
     segment_set_init(&made->segments, io, options->segment_bytes, &made->syncs, &made->sync_failures);
     janitor_init(&made->janitor, made);
+    marker_init(&made->marker, made, options->mark_bytes);
+    uint64_t begin_ns = clock_monotonic_ns();
     code = recovery_run(made, error);
+    made->findings.took_ns = clock_monotonic_ns() - begin_ns;
     if (code == WALRUS_OK) {
         rc = flusher_start(&made->flusher, made);
         rc = rc < 0 ? rc : janitor_start(&made->janitor);
+        rc = rc < 0 ? rc : marker_start(&made->marker);
         if (rc < 0) {
             code = error_system(error, rc, "start a thread");
             flusher_stop(&made->flusher);
+            janitor_stop(&made->janitor);
         }
     }
     if (code != WALRUS_OK) {
@@ -255,6 +267,7 @@ static enum walrus_code mark_durable(struct walrus_topic *topic, void *context, 
     if (rc < 0)
         return error_system(error, rc, "mark the end of '%s'", topic->name);
     sync_point_note_write(&tail->segment->sync);
+    topic->tail_place += RECORD_HEADER_BYTES;
     *marked = true;
     return WALRUS_OK;
 }
@@ -269,6 +282,7 @@ enum walrus_code log_close(struct walrus_log *log, struct walrus_error *error)
 {
     bool marked = false;
     cursor_worker_stop(&log->cursor_worker);
+    marker_stop(&log->marker);
     flusher_stop(&log->flusher);
     janitor_stop(&log->janitor);
     enum walrus_code code = log_sync(log, error);
@@ -280,6 +294,8 @@ enum walrus_code log_close(struct walrus_log *log, struct walrus_error *error)
     enum walrus_code cursors =
         topic_table_each(&log->names, persist_cursors, NULL, code == WALRUS_OK ? error : &second);
     code = code == WALRUS_OK ? cursors : code;
+    if (code == WALRUS_OK)
+        clean_mark_close(log);
     release_parts(log);
     free_log(log);
     return error_prefix(error, code, "close the log");
@@ -333,6 +349,9 @@ void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
     info->checkpoints = atomic_load(&log->checkpoints);
     info->freed_blocks = atomic_load(&log->freed_blocks);
     info->freed_bytes = atomic_load(&log->freed_bytes);
+    info->clean_marks = atomic_load(&log->mark.written);
+    info->recovery_ns = log->findings.took_ns;
+    info->recovery_walked_bytes = log->findings.walked_bytes;
     info->recovered_torn_tails = log->findings.torn_tails;
     info->recovered_batches_dropped = log->findings.batches_dropped;
     info->recovered_damages = log->findings.damages;

@@ -13,11 +13,13 @@
 #include "io/io.h"
 #include "store/batch_order.h"
 #include "store/catalog.h"
+#include "store/clean_mark.h"
 #include "store/cursor_file.h"
 #include "store/cursor_worker.h"
 #include "store/flusher.h"
 #include "store/janitor.h"
 #include "store/group_table.h"
+#include "store/marker.h"
 #include "store/segment_set.h"
 #include "store/topic_table.h"
 
@@ -29,7 +31,9 @@ struct recovery_findings {
     uint64_t batches_dropped;
     uint64_t damages;
     uint64_t adopted;
-    char note[200]; /* the first finding */
+    uint64_t took_ns;
+    uint64_t walked_bytes; /* of blocks whose records were looked at */
+    char note[200];        /* the first finding */
 };
 
 struct walrus_log {
@@ -45,6 +49,8 @@ struct walrus_log {
     struct flusher flusher;
     struct janitor janitor;
     struct batch_order batch_order;
+    struct clean_mark mark;
+    struct marker marker;
     struct recovery_findings findings;
     _Atomic uint64_t batches;
     _Atomic uint64_t syncs;

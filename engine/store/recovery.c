@@ -219,8 +219,7 @@ static enum walrus_code make_topic(struct recovery *recovery, struct found_node 
 static void free_deleted(struct recovery *recovery, struct found_node *node)
 {
     for (size_t i = 0; i < node->block_count; i++)
-        if (!segment_set_release(&recovery->log->segments, node->blocks[i].segment, node->blocks[i].segment_offset,
-                                 node->blocks[i].bytes))
+        if (!recovery_release_block(recovery, &node->blocks[i]))
             recovery->dead_blocks_left = true;
 }
 
@@ -292,7 +291,9 @@ static enum walrus_code open_files(struct recovery *recovery, struct walrus_erro
         recovery_note(recovery, &log->findings.damages, "catalogue: damaged at %" PRIu64, contents.damage_place);
     cursor_file_init(&log->cursors, log->io, log->log_id, &log->syncs, &log->sync_failures);
     log_keep_record(log);
-    code = recovery_find_blocks(recovery, error);
+    code = recovery_load_mark(recovery, error);
+    if (code == WALRUS_OK)
+        code = recovery_find_blocks(recovery, error);
     for (size_t i = 0; code == WALRUS_OK && i < recovery->missing_segment_count; i++)
         recovery_note(recovery, &log->findings.damages, "segment file %016" PRIx64 " is missing",
                       recovery->missing_segments[i]);
@@ -303,6 +304,8 @@ static enum walrus_code open_files(struct recovery *recovery, struct walrus_erro
 static enum walrus_code make_durable(struct recovery *recovery, struct walrus_error *error)
 {
     struct walrus_log *log = recovery->log;
+    if (recovery->mark.clean)
+        return WALRUS_OK; /* it was before the mark said so */
     uint64_t ticket = sync_point_note_write(&log->catalog.sync);
     enum walrus_code code = catalog_wait(&log->catalog, ticket, error);
     int rc = code == WALRUS_OK ? log->io->ops->sync_directory(log->io) : 0;
@@ -324,6 +327,7 @@ void recovery_fini(struct recovery *recovery)
     free(recovery->missing_segments);
     free(recovery->bad_places);
     free(recovery->parts);
+    recovery_mark_fini(&recovery->mark);
     free(recovery->window);
 }
 
@@ -343,8 +347,12 @@ enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error
         code = make_topics(&recovery, error);
     if (code == WALRUS_OK)
         code = make_durable(&recovery, error);
-    if (code == WALRUS_OK && should_rewrite(&recovery))
+    bool rewrite = should_rewrite(&recovery);
+    if (code == WALRUS_OK && rewrite)
         code = catalog_rewrite(&log->catalog, emit_names, &recovery, error);
+    log->mark.mark_id = recovery.mark.clean && !rewrite ? recovery.mark.summary.mark_id : 0;
+    if (code == WALRUS_OK)
+        marker_note_block(&log->marker, recovery.unmarked_bytes);
 
     recovery_fini(&recovery);
     return code;

@@ -2,7 +2,8 @@
  * recovery.h - from files to topics, when a log is opened.
  *
  * 1. catalogue: which topics and namespaces there are (recovery.c)
- * 2. segments: which blocks there are, by walking the block headers (recovery_blocks.c)
+ * 2. segments: which blocks there are: those that the clean mark names (recovery_mark.c), and by walking the block
+ *    headers in the space between them and behind (recovery_blocks.c)
  * 3. cursors: what the slots of the cursor file say, kept with the topics they are of (recovery_cursors.c)
  * 4. topics: each one's blocks in order, where it ends by itself (recovery_topic.c); which batches over several topics
  *    are whole, and where the topics end for those that are not (recovery_batches.c); then all of them come to life
@@ -24,6 +25,7 @@
 #include "format/record_header.h"
 #include "store/block_scan.h"
 #include "store/log.h"
+#include "store/recovery_mark.h"
 
 /* A block found on disk. */
 struct found_block {
@@ -38,6 +40,9 @@ struct found_block {
     uint32_t first_place;
     uint32_t seed;
     uint8_t framing;
+    bool marked;     /* known from the clean mark: its header was not read */
+    bool lost;       /* and its file is gone, or was cut off before it */
+    bool cut_off;    /* and its file was cut off before its records end */
     bool mended;     /* one bit of its header was wrong */
     bool superseded; /* inspection only: recovery frees them */
     bool trimmed;    /* wholly before the topic's first retained entry; likewise */
@@ -73,6 +78,7 @@ struct topic_end {
     struct record_place walked; /* what is broken before this place is damage, what follows is torn */
     bool batch_uncommitted;     /* what follows `at`, up to this sequence, is a batch that does not count */
     uint64_t uncommitted_end;
+    bool from_mark;   /* the clean mark says so, and nobody looked */
     uint64_t last_ns; /* time of the last entry, or of the topic's creation */
     uint64_t damages;
 };
@@ -94,13 +100,14 @@ struct found_node {
     struct found_cursor *cursors; /* owned; in the order of their slots */
     size_t cursor_count;
     size_t cursor_capacity;
-    struct walrus_topic *topic; /* once made */
-    struct topic_begin begin;   /* once walked */
-    struct topic_end end;       /* once walked */
-    uint64_t horizon;           /* once walked: below it every entry was durable, by all that tells */
-    uint64_t cut_sequence;      /* the first entry of a batch that does not count, or UINT64_MAX; the walk ends there */
-    uint64_t cut_end;           /* behind that batch's last entry */
-    bool deletion_needed;       /* the record that it was deleted must stay, for the sake of a batch */
+    struct walrus_topic *topic;        /* once made */
+    const struct marked_topic *marked; /* once walked: what the clean mark says of it; NULL: nothing */
+    struct topic_begin begin;          /* once walked */
+    struct topic_end end;              /* once walked */
+    uint64_t horizon;                  /* once walked: below it every entry was durable, by all that tells */
+    uint64_t cut_sequence; /* the first entry of a batch that does not count, or UINT64_MAX; the walk ends there */
+    uint64_t cut_end;      /* behind that batch's last entry */
+    bool deletion_needed;  /* the record that it was deleted must stay, for the sake of a batch */
 };
 
 /* A damaged file header or block header. */
@@ -142,6 +149,8 @@ struct recovery {
     uint64_t *missing_segments; /* on record, not seen yet */
     size_t missing_segment_count;
     bool cursors_on_record;
+    struct recovery_mark mark;
+    uint64_t unmarked_bytes;  /* of blocks that the clean mark does not name */
     struct found_part *parts; /* of all topics */
     size_t part_count;
     size_t part_capacity;
@@ -198,6 +207,17 @@ enum walrus_code recovery_emit_deletions(struct recovery *recovery, struct catal
 
 /* Step 4, once all topics' ends are known: gives the topic its blocks, frees what was superseded or trimmed. */
 enum walrus_code recovery_attach(struct recovery *recovery, struct found_node *node, struct walrus_error *error);
+
+/* Sequences are never used twice: where something tells that there was everything up to `sequence`, the topic goes on
+ * there, though entries are gone. That is damage: `why` says what tells, with the sequence behind it. */
+void recovery_raise_end(struct recovery *recovery, struct found_node *node, uint64_t sequence, uint64_t offset,
+                        const char *why);
+
+/* 1: the block's header stands on disk; 0: it does not, but another's may; below 0: negated errno. */
+int recovery_block_is_there(struct recovery *recovery, const struct found_block *block);
+
+/* Gives the block's space back, unless it is only the clean mark that says it is this block's. False: not now. */
+bool recovery_release_block(struct recovery *recovery, const struct found_block *block);
 
 /* Begins a scan of the block, through recovery->window. */
 void recovery_scan(struct block_scan *scan, const struct found_block *block, uint8_t *window);

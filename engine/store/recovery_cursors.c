@@ -104,16 +104,9 @@ static void check_end(struct recovery *recovery, struct found_node *node)
     if (!farthest || farthest->record.sequence <= topic->next_sequence)
         return;
     const struct cursor_record *record = &farthest->record;
-    topic->damages++;
-    recovery_note(recovery, &recovery->log->findings.damages,
-                  "'%s': its %s stands at %" PRIu64 ", behind its end at %" PRIu64, topic->name,
-                  record->group_id == CURSOR_GROUP_RETAINED ? "first retained entry" : "cursor", record->sequence,
-                  topic->next_sequence);
-    /* Sequences are never used twice: what is appended goes on where the lost entries ended. */
-    topic->next_sequence = topic->visible_sequence = topic->recovered_sequence = record->sequence;
-    topic->next_offset = topic->visible_offset = max_u64(topic->next_offset, record->offset);
-    atomic_store(&topic->durable_sequence, record->sequence);
-    topic->tail = NULL;
+    recovery_raise_end(recovery, node, record->sequence, record->offset,
+                       record->group_id == CURSOR_GROUP_RETAINED ? "its first retained entry stands at"
+                                                                 : "its cursor stands at");
 }
 
 enum walrus_code recovery_restore_cursors(struct recovery *recovery, struct found_node *node,

@@ -114,6 +114,48 @@ static void set_dead_blocks_aside(struct found_node *node)
     node->aside_count += aside;
 }
 
+/*
+ * Where the cursor file does not say for sure where the topic begins, what the clean mark names may have been trimmed
+ * and cleared since: only what is there counts.
+ */
+static enum walrus_code drop_cleared_blocks(struct walk *walk, struct walrus_error *error)
+{
+    struct found_node *node = walk->node;
+    size_t kept = 0;
+    for (size_t i = 0; i < node->block_count; i++) {
+        const struct found_block *block = &node->blocks[i];
+        int there = block->marked && !block->lost ? recovery_block_is_there(walk->recovery, block) : 1;
+        if (there < 0) {
+            walk->at.block = i;
+            return read_error(walk, there, error);
+        }
+        if (there)
+            node->blocks[kept++] = *block;
+        else
+            block->segment->live_blocks--;
+    }
+    node->block_count = kept;
+    return WALRUS_OK;
+}
+
+/* Blocks whose file is gone leave the list. What was retained in them is damage; so is what was cut off. */
+static void drop_lost_blocks(struct walk *walk)
+{
+    struct found_node *node = walk->node;
+    size_t living = node->block_count, all = living + node->aside_count, kept = 0;
+    for (size_t i = 0; i < all; i++) {
+        if (!node->blocks[i].lost) {
+            walk->damages += i < living && node->blocks[i].cut_off;
+            node->blocks[kept++] = node->blocks[i];
+        } else if (i >= living) {
+            node->aside_count--;
+        } else {
+            node->block_count--;
+            walk->damages += i + 1 < living || node->marked->record.end_sequence > node->begin.sequence;
+        }
+    }
+}
+
 static size_t first_to_walk(const struct walk *walk)
 {
     size_t i = walk->node->block_count - 1;
@@ -289,8 +331,10 @@ static int take_record(struct walk *walk, const struct record_header *header)
             walk->in_batch = false;
         break;
     }
-    if (rc > 0)
+    if (rc > 0) {
         walk->at.place += record_total_bytes(header);
+        walk->recovery->log->findings.walked_bytes += record_total_bytes(header);
+    }
     return rc;
 }
 
@@ -365,15 +409,27 @@ static int meet_gap(struct walk *walk, uint64_t claimed)
     return 1;
 }
 
-/* What the cursor file says about where the topic begins. */
-static void find_begin(struct found_node *node)
+/* What the cursor file says about where the topic begins, or the clean mark, if that is all there is. */
+static void find_begin(const struct recovery *recovery, struct found_node *node)
 {
     const struct found_cursor *head = recovery_cursor_of(node, CURSOR_GROUP_RETAINED);
-    node->begin = (struct topic_begin){.lost = node->trimmed && !head};
+    const struct mark_topic *mark = node->marked ? &node->marked->record : NULL;
+    node->begin = (struct topic_begin){.lost = node->trimmed && !head && !(mark && recovery->mark.clean)};
     if (head) {
         node->begin.sequence = head->record.sequence;
         node->begin.offset = head->record.offset;
     }
+    if (mark && mark->first_sequence > node->begin.sequence) {
+        node->begin.sequence = mark->first_sequence;
+        node->begin.offset = mark->first_offset;
+    }
+}
+
+/* Whether it may in truth begin later than the cursor file says. */
+static bool begin_is_unsure(const struct found_node *node)
+{
+    const struct found_cursor *head = recovery_cursor_of(node, CURSOR_GROUP_RETAINED);
+    return node->begin.lost || (head && head->torn);
 }
 
 /* The topic was trimmed, and nothing says any more how far: it begins with what there is. */
@@ -383,7 +439,7 @@ static void meet_lost_begin(struct walk *walk)
     walk->damages++;
     recovery_note(walk->recovery, &walk->recovery->log->findings.damages,
                   "'%s': where it begins is lost; what was trimmed may be there again", walk->topic->name);
-    if (node->block_count > 0) {
+    if (node->block_count > 0 && block_of(walk, 0)->first_sequence > node->begin.sequence) {
         node->begin.sequence = block_of(walk, 0)->first_sequence;
         node->begin.offset = block_of(walk, 0)->first_offset;
     }
@@ -399,7 +455,7 @@ static enum walrus_code meet_missing_start(struct walk *walk, bool *empty, struc
     const struct topic_begin *begin = &walk->node->begin;
     const struct found_cursor *head = recovery_cursor_of(walk->node, CURSOR_GROUP_RETAINED);
     enter_block(walk, 0);
-    int rc = learn_horizon(walk);
+    int rc = walk->horizon > begin->sequence ? 0 : learn_horizon(walk);
     if (rc < 0)
         return read_error(walk, rc, error);
     *empty = walk->horizon <= begin->sequence && !(head && head->torn);
@@ -414,22 +470,57 @@ static enum walrus_code meet_missing_start(struct walk *walk, bool *empty, struc
     return WALRUS_OK;
 }
 
+/*
+ * Where the clean mark has the topic's end, everything before is known, and no batch is half there: the walk goes on
+ * from that place. False: the block is gone.
+ */
+static bool begin_at_mark(struct walk *walk)
+{
+    const struct mark_topic *mark = &walk->node->marked->record;
+    for (size_t i = walk->node->block_count; i-- > 0;) {
+        const struct found_block *block = block_of(walk, i);
+        if (block->index != mark->end_block_index || mark->end_place < block->first_place ||
+            mark->end_place > block->bytes || mark->end_sequence < block->first_sequence)
+            continue;
+        enter_block(walk, i);
+        walk->at.place = mark->end_place;
+        walk->at.sequence = mark->end_sequence;
+        walk->at.offset = mark->end_offset;
+        walk->last_ns = mark->end_ns;
+        return true;
+    }
+    return false;
+}
+
 /* Walks to the end of the topic. *empty: no block holds anything of it. */
 static enum walrus_code walk_records(struct walk *walk, bool *empty, struct walrus_error *error)
 {
     *empty = false;
     /* The catalogue may not have what the entries were written with: a change of it is durable later than they. */
     topic_set_framing(walk->topic, block_of(walk, 0)->framing);
+    const struct marked_topic *marked = walk->node->marked;
     /* What was trimmed was durable. */
     walk->horizon = walk->node->begin.sequence;
     walk->newest_durable =
         max_u64(block_of(walk, walk->node->block_count - 1)->durable_sequence, walk->node->begin.sequence);
+    if (marked) {
+        walk->horizon = max_u64(walk->horizon, marked->record.end_sequence);
+        if (!marked->record.damaged)
+            walk->newest_durable = max_u64(walk->newest_durable, marked->record.end_sequence);
+    }
+    /* Damage is told at each open: one looks for it as if there were no mark. */
+    bool known = marked && !marked->record.damaged;
+    if (known && walk->recovery->mark.clean && begin_at_mark(walk)) {
+        walk->node->end.from_mark = true;
+        return WALRUS_OK;
+    }
     if (block_of(walk, 0)->first_sequence > walk->node->begin.sequence) {
         enum walrus_code code = meet_missing_start(walk, empty, error);
         if (code != WALRUS_OK || *empty)
             return code;
     }
-    enter_block(walk, first_to_walk(walk));
+    if (!known || !begin_at_mark(walk))
+        enter_block(walk, first_to_walk(walk));
     for (;;) {
         struct record_header header;
         uint64_t claimed;
@@ -465,17 +556,25 @@ enum walrus_code recovery_walk(struct recovery *recovery, struct found_node *nod
 {
     struct walk walk = {.recovery = recovery, .node = node, .topic = node->topic, .last_ns = node->topic->created_ns};
     struct topic_end *end = &node->end;
-    find_begin(node);
+    enum walrus_code code = WALRUS_OK;
+    node->marked = recovery_marked_topic(recovery, node->id);
+    find_begin(recovery, node);
+    if (node->marked && !recovery->mark.clean && begin_is_unsure(node)) {
+        code = drop_cleared_blocks(&walk, error);
+        if (code != WALRUS_OK)
+            return code;
+    }
     set_dead_blocks_aside(node);
     if (node->begin.lost)
         meet_lost_begin(&walk);
+    drop_lost_blocks(&walk);
     *end = (struct topic_end){.empty = true, .last_ns = walk.last_ns, .damages = walk.damages};
     end->at = end->walked = (struct record_place){.sequence = node->begin.sequence, .offset = node->begin.offset};
     if (node->block_count == 0) {
         note_horizon(&walk);
         return WALRUS_OK;
     }
-    enum walrus_code code = walk_records(&walk, &end->empty, error);
+    code = walk_records(&walk, &end->empty, error);
     if (code != WALRUS_OK)
         return code;
     end->at = end->walked = walk.at;

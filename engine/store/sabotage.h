@@ -16,6 +16,8 @@ struct store_sabotage {
     bool shared_parts_alone;   /* a topic depends on its own part of a batch over several topics only */
     bool no_ring_check;        /* recovery keeps parts of such a batch though others are missing */
     bool newer_segment_only;   /* a sync leaves out the segments that a topic wrote before its newest one */
+    bool clean_state_kept;     /* an open leaves the clean mark as it is, and believes such a one */
+    bool mark_before_sync;     /* a clean mark names what was not synced */
 };
 extern struct store_sabotage store_sabotage;
 #define SABOTAGED(what) (store_sabotage.what)

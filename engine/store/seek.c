@@ -183,6 +183,9 @@ enum walrus_code topic_skip_damage(struct walrus_topic *topic, struct walrus_pos
             code = read_failed(topic, at.block, place, sequence, rc, error);
             break;
         }
+        /* What stands behind the block's end is in no read. */
+        if (rc > 0 && at.place + record_total_bytes(&header) > atomic_load(&at.block->end_place))
+            rc = 0;
         uint64_t next = rc > 0 ? at.block->first_sequence + header.index : at.block_end;
         if (rc > 0 && next < min_u64(at.block_end, view.end_sequence)) {
             to = (struct walrus_position){.sequence = next,

@@ -130,6 +130,7 @@ static enum walrus_code create_locked(struct segment_set *set, struct segment **
         return code;
     }
     made->reserved_end = SEGMENT_FIRST_BLOCK;
+    set->created++;
     *segment = made;
     return WALRUS_OK;
 }
@@ -262,6 +263,10 @@ enum walrus_code segment_set_allocate(struct segment_set *set, unsigned lane, ui
             *segment_offset = chosen->used_end;
             chosen->used_end += bytes;
             chosen->live_blocks++;
+            /* Whatever comes of it, the file is not as it was. */
+            sync_point_note_write(&chosen->sync);
+            if (set->files.grown)
+                set->files.grown(set->files.context, bytes);
         }
     }
     pthread_mutex_unlock(&set->lock);
@@ -341,6 +346,34 @@ bool segment_set_remove_empty(struct segment_set *set)
     }
     pthread_mutex_unlock(&set->lock);
     return all;
+}
+
+struct segment *segment_set_find(struct segment_set *set, uint64_t id)
+{
+    pthread_mutex_lock(&set->lock);
+    struct segment *found = id > 0 ? next_segment_locked(set, id - 1) : NULL;
+    pthread_mutex_unlock(&set->lock);
+    return found && found->id == id ? found : NULL;
+}
+
+bool segment_set_each(struct segment_set *set, bool (*visit)(struct segment *segment, void *context), void *context)
+{
+    bool on = true;
+    pthread_mutex_lock(&set->lock);
+    for (size_t i = 0; on && i < set->count; i++)
+        on = visit(set->segments[i], context);
+    pthread_mutex_unlock(&set->lock);
+    return on;
+}
+
+uint64_t segment_set_changes(struct segment_set *set)
+{
+    pthread_mutex_lock(&set->lock);
+    uint64_t changes = set->created + (set->removed != NULL);
+    for (size_t i = 0; i < set->count; i++)
+        changes += atomic_load(&set->segments[i]->sync.written);
+    pthread_mutex_unlock(&set->lock);
+    return changes;
 }
 
 enum walrus_code segment_set_sync(struct segment_set *set, struct walrus_error *error)

@@ -48,6 +48,8 @@ struct segment_register {
     enum walrus_code (*removed)(void *context, uint64_t id, struct walrus_error *error);
     /* A file may be without blocks: segment_set_remove_empty() is due. Called with the set's lock held. */
     void (*emptied)(void *context);
+    /* A block was made. Called with the set's lock held. */
+    void (*grown)(void *context, uint64_t bytes);
     void *context;
 };
 
@@ -65,6 +67,7 @@ struct segment_set {
     size_t count;
     size_t capacity;
     uint64_t next_id;
+    uint64_t created; /* files, since the open */
     struct segment *active[SEGMENT_LANES];
 };
 
@@ -94,6 +97,15 @@ bool segment_set_release(struct segment_set *set, struct segment *segment, uint6
 /* Removes the files that have no block left and that no lane fills. Waits for syncs, but holds no lock meanwhile. One
  * caller at a time. False when a file could not be removed: to be tried again. */
 bool segment_set_remove_empty(struct segment_set *set);
+
+/* NULL: there is none. */
+struct segment *segment_set_find(struct segment_set *set, uint64_t id);
+
+/* Calls visit for every segment, with the set's lock held, until it returns false. False then. */
+bool segment_set_each(struct segment_set *set, bool (*visit)(struct segment *segment, void *context), void *context);
+
+/* Number of writes, frees and reservations so far: 0 as long as no segment file was changed. */
+uint64_t segment_set_changes(struct segment_set *set);
 
 /* Makes durable all that was written to any segment before the call. */
 enum walrus_code segment_set_sync(struct segment_set *set, struct walrus_error *error);

@@ -386,6 +386,7 @@ enum walrus_code log_append_batch(struct walrus_log *log, const struct walrus_ba
         code = append_one_topic(&batch, entry_count, flags, receipts, error);
     } else {
         code = append_parts(&batch, flags, receipts, error);
+        marker_poll(&log->marker);
         code = error_prefix(error, code, "batch over %zu topics", batch.part_count);
     }
     dispose(&batch);

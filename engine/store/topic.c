@@ -155,6 +155,7 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
     uint8_t bytes[BLOCK_HEADER_MAX];
     uint32_t header_bytes = block_header_encode(&header, bytes);
     made->index = header.block_index;
+    made->previous_index = header.previous_index;
     made->first_sequence = sequence;
     made->first_offset = offset;
     made->first_place = header_bytes;

@@ -31,6 +31,7 @@ struct block {
     uint64_t segment_offset;
     uint64_t bytes;
     uint64_t index;
+    uint64_t previous_index; /* of the block it follows; its own if there is none */
     uint64_t first_sequence;
     uint64_t first_offset;
     uint32_t first_place;    /* of the first record, from the start of the block */
@@ -97,6 +98,7 @@ struct walrus_topic {
     uint64_t tail_place;
     uint64_t next_sequence;
     uint64_t next_offset;
+    uint64_t appended_ns; /* time of the last entry before them */
     uint64_t next_block_index;
     bool must_not_wait; /* what the append that has its turn was told (WALRUS_NONBLOCK) */
     struct durable_probe probe;

@@ -3,7 +3,8 @@
  * the engine acknowledged is there afterwards.
  *
  *   crash_explorer [--states N] [--seconds T] [--seed S] [--crashes N] [--faults PERCENT] [--atomic-sectors]
- *   crash_explorer --break sync|dirsync|reorder|commit-mark|sync-order|cursor-before-data|shared-ring|shared-sync [...]
+ *   crash_explorer --break sync|dirsync|reorder|commit-mark|sync-order|cursor-before-data|shared-ring|shared-sync|
+ *                          clean-state-kept|mark-before-sync [...]
  *   crash_explorer --script S [--operation K] [--crash C] [--kill]     one script, as a finding names it
  *
  * To repeat a finding add the --break, --faults and --atomic-sectors of its run.
@@ -57,6 +58,14 @@ static bool break_something(struct script_plan *plan, const char *what)
     }
     if (strcmp(what, "shared-sync") == 0) {
         store_sabotage.shared_parts_alone = true;
+        return true;
+    }
+    if (strcmp(what, "clean-state-kept") == 0) {
+        store_sabotage.clean_state_kept = true;
+        return true;
+    }
+    if (strcmp(what, "mark-before-sync") == 0) {
+        store_sabotage.mark_before_sync = true;
         return true;
     }
     if (strcmp(what, "cursor-before-data") == 0) {

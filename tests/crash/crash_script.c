@@ -86,6 +86,8 @@ static void choose_options(struct script *script)
     options->batch_entries_max = WALRUS_BATCH_ENTRIES_MAX;
     options->segment_bytes = (64u << 10) << random_below(random, 3);
     options->block_bytes_max = block_bytes[random_below(random, 4)];
+    /* Marks while the log is open, now and then. */
+    options->mark_bytes = random_percent(random, 70) ? random_between(random, 4, 200) << 10 : 0;
 }
 
 static void arm_fault(struct script *script, uint64_t within)

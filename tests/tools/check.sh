@@ -124,7 +124,23 @@ done
 rm -rf "$WALRUS_DATA_DIR"
 expect 0 "$WALRUS" produce t < <(seq 100)
 expect 0 "$WALRUS" consume t -n 5
-rm "$WALRUS_DATA_DIR"/segment-*
+rm "$WALRUS_DATA_DIR"/segment-* # the clean mark knows how far the topic went
+expect 65 "$WALRUS" check
+out_has "the file is missing"
+expect 0 "$WALRUS" produce t <<<"after"
+err_has "missing"
+expect 65 "$WALRUS" check
+expect 65 "$WALRUS" consume t
+expect 0 "$WALRUS" consume t --skip-damage
+echo after >"$tmp/wanted"
+out_is "$tmp/wanted"
+expect 0 "$WALRUS" topic info t --json
+json "o[0]['next_sequence'] == 101"
+
+rm -rf "$WALRUS_DATA_DIR"
+expect 0 "$WALRUS" produce t < <(seq 100)
+expect 0 "$WALRUS" consume t -n 5
+rm "$WALRUS_DATA_DIR"/{segment-*,mark} # then the cursor is all that knows
 expect 65 "$WALRUS" check
 out_has "the file is missing"
 expect 0 "$WALRUS" produce t <<<"after"

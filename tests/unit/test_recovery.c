@@ -42,6 +42,7 @@ static void make_unclosed(struct temp_log *temp, enum walrus_sync_mode mode, str
     image_take(temp, image);
 }
 
+/* Without its clean mark, so that what stands in the blocks must tell. */
 static void make_closed(struct temp_log *temp, enum walrus_sync_mode mode, struct work work, struct image *image)
 {
     temp->options.sync.mode = mode;
@@ -50,6 +51,7 @@ static void make_closed(struct temp_log *temp, enum walrus_sync_mode mode, struc
     append_keyed(topic, work.length, work.count);
     walrus_topic_close(topic);
     temp_log_close(temp);
+    file_remove(temp, "mark");
     image_take(temp, image);
 }
 
