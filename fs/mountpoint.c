@@ -1,6 +1,7 @@
 #include "mountpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -98,6 +99,19 @@ static bool unmount_lazily(const char *path)
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* stat(2) that a dead mount does not answer from what the kernel remembers of it. */
+static int look_at(const char *path, struct stat *st)
+{
+    if (stat(path, st) != 0) {
+        return -1;
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd < 0 && errno == ENOTCONN ? -1 : 0;
+}
+
 static int take_dead_mount_away(const char *path)
 {
     char type[64];
@@ -106,7 +120,7 @@ static int take_dead_mount_away(const char *path)
         return EX_UNAVAILABLE;
     }
     struct stat st;
-    if (!unmount_lazily(path) || (stat(path, &st) != 0 && errno == ENOTCONN)) {
+    if (!unmount_lazily(path) || (look_at(path, &st) != 0 && errno == ENOTCONN)) {
         report("%s: the daemon of the mount that lies there has died; run: fusermount3 -u %s", path, path);
         return EX_UNAVAILABLE;
     }
@@ -130,7 +144,7 @@ int mountpoint_prepare(char **mountpoint, const char *data_dir)
     }
     free(*mountpoint);
     *mountpoint = path;
-    if (stat(path, &st) != 0) {
+    if (look_at(path, &st) != 0) {
         int status = errno == ENOTCONN ? take_dead_mount_away(path) : 0;
         if (status != 0) {
             return status;
