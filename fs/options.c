@@ -29,6 +29,7 @@ enum option_key {
 static const struct fuse_opt option_table[] = {
     TEXT_OPTION("sync=%s", sync_text),
     TEXT_OPTION("consistency=%s", consistency_text),
+    TEXT_OPTION("retention=%s", retention_text),
     TEXT_OPTION("nonblock=%s", nonblock_text),
     TEXT_OPTION("transport=%s", transport_text),
     TEXT_OPTION("batch_bytes=%s", batch_bytes_text),
@@ -72,6 +73,9 @@ static void print_help(void)
         "    -o sync=POLICY          each | none | every:<n>ms (default every:200ms, or $WALRUS_FSYNC); sync alone: "
         "each\n"
         "    -o consistency=MODE     strict | at-least-once:<n>: how cursors are persisted (default strict)\n"
+        "    -o retention=WHAT       consumed | all | bytes:<n>[K|M|G|T] | age:<n>s|m|h|d: what topics without a "
+        "setting\n"
+        "                            of their own keep (default consumed: what no group has yet to consume goes)\n"
         "    -o nonblock=WHAT        consume | peek | off: what opening a topic with O_NONBLOCK for reading does\n"
         "                            (default consume)\n"
         "    -o transport=HOW        auto | uring | plain: how requests come from the kernel. uring needs Linux 6.14 "
@@ -169,6 +173,11 @@ static bool apply_texts(struct fs_options *options)
     if (options->consistency_text != NULL &&
         walrus_consistency_parse(options->consistency_text, &options->log.consistency, &error) != WALRUS_OK) {
         report("-o consistency=%s: %s", options->consistency_text, error.message);
+        return false;
+    }
+    if (options->retention_text != NULL &&
+        walrus_retention_parse(options->retention_text, &options->log.retention, &error) != WALRUS_OK) {
+        report("-o retention=%s: %s", options->retention_text, error.message);
         return false;
     }
     const char *nonblock = options->nonblock_text;
@@ -270,6 +279,7 @@ void options_fini(struct fs_options *options)
     free(options->key_text);
     free(options->sync_text);
     free(options->consistency_text);
+    free(options->retention_text);
     free(options->nonblock_text);
     free(options->transport_text);
     free(options->batch_bytes_text);

@@ -35,6 +35,7 @@ struct fs_options {
     char *key_text;
     char *sync_text;
     char *consistency_text;
+    char *retention_text;
     char *nonblock_text;
     char *transport_text;
     char *batch_bytes_text;

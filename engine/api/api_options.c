@@ -162,6 +162,12 @@ enum walrus_code walrus_options_init(struct walrus_options *options, struct walr
         if (code != WALRUS_OK)
             return error_prefix(error, code, "WALRUS_FSYNC");
     }
+    value = getenv("WALRUS_RETENTION");
+    if (value && value[0]) {
+        enum walrus_code code = walrus_retention_parse(value, &filled.retention, error);
+        if (code != WALRUS_OK)
+            return error_prefix(error, code, "WALRUS_RETENTION");
+    }
     *options = filled;
     return WALRUS_OK;
 }

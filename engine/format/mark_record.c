@@ -51,6 +51,7 @@ enum {
     BLOCK_AT_FIRST_OFFSET = 48,
     BLOCK_AT_SEED = 56,
     BLOCK_AT_FIRST_PLACE = 60,
+    BLOCK_AT_CREATED_NS = 64,
 };
 
 enum { SEGMENT_AT_CRC = 0, SEGMENT_AT_FLAGS = 4, SEGMENT_AT_ID = 8, SEGMENT_AT_USED_END = 16, SEGMENT_AT_SIZE = 24 };
@@ -58,7 +59,7 @@ enum { SEGMENT_AT_CRC = 0, SEGMENT_AT_FLAGS = 4, SEGMENT_AT_ID = 8, SEGMENT_AT_U
 enum { TOPIC_TAIL_OPEN = 1, TOPIC_DAMAGED = 2, SEGMENT_CLOSED = 1, SEGMENT_UNCLEAN_END = 2 };
 
 _Static_assert(TOPIC_AT_NEXT_BLOCK_INDEX + 16 == MARK_TOPIC_BYTES, "topic record layout");
-_Static_assert(BLOCK_AT_FIRST_PLACE + 4 == MARK_BLOCK_BYTES, "block record layout");
+_Static_assert(BLOCK_AT_CREATED_NS + 8 == MARK_BLOCK_BYTES, "block record layout");
 
 static uint32_t checksum(const uint8_t *bytes, uint64_t size, uint64_t log_id)
 {
@@ -177,6 +178,7 @@ void mark_block_encode(const struct mark_block *block, uint8_t bytes[MARK_BLOCK_
     store_le64(bytes + BLOCK_AT_FIRST_OFFSET, block->first_offset);
     store_le32(bytes + BLOCK_AT_SEED, block->seed);
     store_le32(bytes + BLOCK_AT_FIRST_PLACE, block->first_place);
+    store_le64(bytes + BLOCK_AT_CREATED_NS, block->created_ns);
 }
 
 bool mark_block_decode(const uint8_t bytes[MARK_BLOCK_BYTES], struct mark_block *block)
@@ -190,6 +192,7 @@ bool mark_block_decode(const uint8_t bytes[MARK_BLOCK_BYTES], struct mark_block 
     block->first_offset = load_le64(bytes + BLOCK_AT_FIRST_OFFSET);
     block->seed = load_le32(bytes + BLOCK_AT_SEED);
     block->first_place = load_le32(bytes + BLOCK_AT_FIRST_PLACE);
+    block->created_ns = load_le64(bytes + BLOCK_AT_CREATED_NS);
     return block->segment_offset >= SEGMENT_FIRST_BLOCK && block->segment_offset % BLOCK_ALIGNMENT == 0 &&
            block->segment_offset < SEGMENT_BYTES_MAX && block->bytes >= BLOCK_ALIGNMENT &&
            block->bytes <= BLOCK_BYTES_MAX && block->bytes % BLOCK_ALIGNMENT == 0 &&

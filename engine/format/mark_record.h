@@ -18,7 +18,7 @@
 #define MARK_SUMMARY_BYTES 96u
 #define MARK_BODY_PLACE 4096u
 #define MARK_TOPIC_BYTES 96u
-#define MARK_BLOCK_BYTES 64u
+#define MARK_BLOCK_BYTES 72u
 #define MARK_SEGMENT_BYTES 32u
 
 struct mark_state {
@@ -64,6 +64,7 @@ struct mark_block {
     uint64_t first_offset;
     uint32_t seed;
     uint32_t first_place;
+    uint64_t created_ns;
 };
 
 struct mark_segment {

@@ -208,6 +208,7 @@ enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size
         return code;
 
     uint64_t need = record_bytes(length);
+    uint64_t time_ns = topic_tick(topic);
     code = ready_tail(topic, need, error);
     if (code != WALRUS_OK) {
         append_end(topic, &turn);
@@ -223,7 +224,7 @@ enum walrus_code topic_append(struct walrus_topic *topic, const void *data, size
         .stream_offset = (uint32_t)(topic->next_offset - block->first_offset),
         .kind = RECORD_ENTRY,
         .durable_lag = record_lag_encode(topic->next_sequence, topic->durable_sequence),
-        .time_ns = clock_realtime_ns(),
+        .time_ns = time_ns,
     };
     uint8_t bytes[RECORD_HEADER_BYTES];
     record_header_encode(&header, block->seed, bytes);

@@ -236,7 +236,11 @@ static enum walrus_code lay_out_part(struct batch_plan *plan, struct batch_part 
 
 enum walrus_code batch_lay_out(struct batch_plan *plan, struct walrus_error *error)
 {
-    plan->time_ns = clock_realtime_ns();
+    /* One time for all of it, and in no topic before what is there. */
+    for (size_t p = 0; p < plan->part_count; p++)
+        plan->time_ns = max_u64(plan->time_ns, topic_tick(plan->parts[p].topic));
+    for (size_t p = 0; p < plan->part_count; p++)
+        plan->parts[p].topic->append_ns = plan->time_ns;
     plan->batch_id = plan->part_count > 1 ? random_id() : 0;
     enum walrus_code code = size_plan(plan, error);
     for (size_t p = 0; code == WALRUS_OK && p < plan->part_count; p++)

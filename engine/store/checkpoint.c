@@ -102,7 +102,7 @@ static enum walrus_code claim_locked(struct group_cursor *cursor, uint64_t seque
         atomic_store(&cursor->durable_sequence, min_u64(cursor->position.sequence, sequence));
         atomic_store(&cursor->exists, true);
     } else if (sequence < atomic_load(&cursor->durable_sequence)) {
-        if (sequence < topic->first_sequence)
+        if (sequence < max_u64(topic->first_sequence, topic->next_first_sequence))
             code = error_set(error, WALRUS_E_RANGE, 0, "entry %" PRIu64 " is not retained any more", sequence);
         else
             atomic_store(&cursor->durable_sequence, sequence);

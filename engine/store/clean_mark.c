@@ -125,7 +125,8 @@ static bool add_blocks_locked(struct writer *writer, struct walrus_topic *topic,
                                                .first_sequence = block->first_sequence,
                                                .first_offset = block->first_offset,
                                                .seed = block->seed,
-                                               .first_place = block->first_place},
+                                               .first_place = block->first_place,
+                                               .created_ns = block->created_ns},
                           bytes);
         record->block_count++;
         *next = block->index;

@@ -37,6 +37,7 @@ struct found_block {
     uint64_t first_sequence;
     uint64_t first_offset;
     uint64_t durable_sequence;
+    uint64_t created_ns;
     uint32_t first_place;
     uint32_t seed;
     uint8_t framing;

@@ -34,6 +34,7 @@ static enum walrus_code add_blocks(const struct found_node *node, struct walrus_
             .previous_index = found->previous_index,
             .first_sequence = found->first_sequence,
             .first_offset = found->first_offset,
+            .created_ns = found->created_ns,
             .first_place = found->first_place,
             .seed = found->seed,
         };
@@ -168,10 +169,11 @@ static enum walrus_code attach_blocks(struct recovery *recovery, struct found_no
 {
     struct walrus_topic *topic = node->topic;
     const struct topic_end *end = &node->end;
-    topic->visible_ns = topic->appended_ns = end->last_ns;
+    topic->visible_ns = topic->appended_ns = topic->append_ns = end->last_ns;
     for (size_t i = 0; i < node->block_count + node->aside_count; i++) {
         const struct found_block *block = &node->blocks[i];
         topic->next_block_index = max_u64(topic->next_block_index, block->index + 1);
+        topic->append_ns = max_u64(topic->append_ns, block->created_ns);
         if (i >= node->block_count)
             (void)recovery_release_block(recovery, block);
     }

@@ -28,7 +28,8 @@ static bool add(struct found_node *node, const struct found_cursor *cursor)
     for (struct found_cursor *other = node->cursors; other < added; other++) {
         if (other->obsolete || other->record.group_id != added->record.group_id)
             continue;
-        bool later = added->record.time_ns >= other->record.time_ns;
+        bool later = added->record.group_id == CURSOR_GROUP_RETAINED ? added->record.sequence >= other->record.sequence
+                                                                     : added->record.time_ns >= other->record.time_ns;
         other->obsolete = later;
         added->obsolete = !later;
     }

@@ -204,3 +204,30 @@ enum walrus_code topic_skip_damage(struct walrus_topic *topic, struct walrus_pos
     *position = to;
     return WALRUS_OK;
 }
+
+int seek_newest_time(struct walrus_topic *topic, struct block *block, uint64_t *newest_ns)
+{
+    size_t capacity;
+    uint8_t *window = log_take_buffer(topic->log, BLOCK_SCAN_WINDOW, &capacity);
+    if (!window)
+        return -ENOMEM;
+    struct block_scan scan;
+    struct record_header header;
+    block_scan_init(&scan, block->segment->file, block->segment_offset, block->bytes, block->seed, window);
+    uint64_t place = block->first_place;
+    int found = -ENOENT, rc;
+    for (;;) {
+        rc = block_scan_header(&scan, place, &header);
+        if (rc == 0)
+            rc = block_scan_search(&scan, place + RECORD_ALIGNMENT, 0, &place, &header);
+        if (rc <= 0)
+            break;
+        if (header.kind == RECORD_ENTRY) {
+            *newest_ns = header.time_ns;
+            found = 0;
+        }
+        place += record_total_bytes(&header);
+    }
+    log_give_buffer(topic->log, window);
+    return rc < 0 ? rc : found;
+}

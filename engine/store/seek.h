@@ -12,4 +12,7 @@ enum walrus_code topic_seek_offset(struct walrus_topic *topic, uint64_t offset, 
 enum walrus_code topic_skip_damage(struct walrus_topic *topic, struct walrus_position *position,
                                    uint64_t *skipped_entries, struct walrus_error *error);
 
+/* Time of the newest entry of a block behind which there is another. 0 or a negated errno. */
+int seek_newest_time(struct walrus_topic *topic, struct block *block, uint64_t *newest_ns);
+
 #endif

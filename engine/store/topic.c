@@ -10,6 +10,7 @@
 #include "format/record_header.h"
 #include "store/group_cursor.h"
 #include "store/log.h"
+#include "store/retention.h"
 #include "store/watch.h"
 
 #define FIRST_BLOCK_BYTES 4096u
@@ -30,6 +31,7 @@ struct walrus_topic *topic_create(struct walrus_log *log, uint64_t id, const cha
     topic->id = id;
     topic_set_framing(topic, framing);
     topic->blotted_from = UINT64_MAX;
+    topic->due_offset = UINT64_MAX;
     atomic_init(&topic->references, 1);
     pthread_mutex_init(&topic->trim_lock, NULL);
     pthread_mutex_init(&topic->append_lock, NULL);
@@ -49,10 +51,27 @@ void topic_acquire(struct walrus_topic *topic)
     atomic_fetch_add(&topic->references, 1);
 }
 
+bool topic_try_acquire(struct walrus_topic *topic)
+{
+    uint32_t references = atomic_load(&topic->references);
+    while (references > 0) {
+        if (atomic_compare_exchange_weak(&topic->references, &references, references + 1))
+            return true;
+    }
+    return false;
+}
+
+uint64_t topic_tick(struct walrus_topic *topic)
+{
+    topic->append_ns = max_u64(topic->append_ns, clock_realtime_ns());
+    return topic->append_ns;
+}
+
 void topic_release(struct walrus_topic *topic)
 {
     if (atomic_fetch_sub(&topic->references, 1) != 1)
         return;
+    janitor_forget_topic(&topic->log->janitor, topic);
     group_cursors_destroy(topic);
     bool deleted = atomic_load(&topic->deleted);
     if (deleted && topic->head.has_slot)
@@ -145,7 +164,7 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
         .first_sequence = sequence,
         .first_offset = offset,
         .durable_sequence = min_u64(topic->durable_sequence, sequence),
-        .created_ns = clock_realtime_ns(),
+        .created_ns = topic->append_ns,
         .salt = random_id(),
         .framing = (uint8_t)topic->framing,
         .name_bytes = (uint16_t)name_bytes,
@@ -158,6 +177,7 @@ enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, u
     made->previous_index = header.previous_index;
     made->first_sequence = sequence;
     made->first_offset = offset;
+    made->created_ns = header.created_ns;
     made->first_place = header_bytes;
     made->seed = record_seed(header.salt);
     atomic_init(&made->references, 1);
@@ -251,6 +271,7 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
     }
     topic->blocks[topic->block_count++] = block;
     topic->block_bytes += block->bytes;
+    retention_note_growth_locked(topic);
     pthread_mutex_unlock(&topic->lock);
     while (superseded_count > 0)
         topic_block_release(topic, superseded[--superseded_count]);
@@ -288,6 +309,10 @@ void topic_publish_locked(struct walrus_topic *topic, const struct topic_end_of_
         topic->visible_sequence = end->sequence;
         topic->visible_offset = end->offset;
         topic->visible_ns = end->time_ns;
+        if (end->offset >= topic->due_offset) {
+            topic->due_offset = UINT64_MAX;
+            retention_note_growth_locked(topic);
+        }
     }
 }
 

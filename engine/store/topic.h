@@ -14,6 +14,7 @@
 
 #include "format/block_header.h"
 #include "format/catalog_record.h"
+#include "store/janitor.h"
 #include "store/segment_set.h"
 
 struct walrus_log;
@@ -34,6 +35,8 @@ struct block {
     uint64_t previous_index; /* of the block it follows; its own if there is none */
     uint64_t first_sequence;
     uint64_t first_offset;
+    uint64_t created_ns;     /* at or before the time of its first entry, at or after that of any entry before */
+    uint64_t newest_ns;      /* topic's lock: time of its newest entry, once somebody wanted to know; else 0 */
     uint32_t first_place;    /* of the first record, from the start of the block */
     uint32_t seed;           /* of the record headers' checksums */
     uint64_t prewritten_end; /* append_lock: zeros were written up to here, for appends to overwrite */
@@ -101,6 +104,7 @@ struct walrus_topic {
     uint64_t appended_ns; /* time of the last entry before them */
     uint64_t next_block_index;
     bool must_not_wait; /* what the append that has its turn was told (WALRUS_NONBLOCK) */
+    uint64_t append_ns; /* time of the newest append: times never go back within a topic */
     struct durable_probe probe;
     bool leaving;         /* its deletion has begun: it takes part in no more batches over several topics */
     bool shared;          /* it took part in one since the log was opened */
@@ -112,11 +116,13 @@ struct walrus_topic {
     struct block **blocks; /* by growing first_sequence */
     size_t block_count;
     size_t block_capacity;
-    uint64_t block_bytes; /* of those in the list: kept as they come and go, so that asking costs no walk */
-    _Atomic uint64_t
-        first_sequence; /* of the first retained entry; changed under trim_lock too (head.h), read anywhere */
+    uint64_t block_bytes;            /* of those in the list: kept as they come and go, so that asking costs no walk */
+    _Atomic uint64_t first_sequence; /* of the first retained entry; changed under trim_lock too (head.h), read anywhere
+                                      */
     uint64_t first_offset;
-    uint64_t visible_sequence; /* readers see entries below */
+    uint64_t next_first_sequence; /* where retention is about to have it begin; no cursor is set to before that */
+    uint64_t due_offset;          /* retention looks when the end of what readers see reaches it */
+    uint64_t visible_sequence;    /* readers see entries below */
     uint64_t visible_offset;
     uint64_t visible_ns;               /* time of the last of them */
     _Atomic uint64_t durable_sequence; /* changed under the lock, read anywhere; entries below survive power loss */
@@ -126,6 +132,8 @@ struct walrus_topic {
     uint64_t blotted_from; /* entries from here on were overwritten after a failed sync; UINT64_MAX: none */
     uint64_t damages;
     struct group_cursor *cursors; /* one for each group that handles are or were open for; owned by the topic */
+
+    struct janitor_note janitor;
 };
 
 /* A topic without blocks; references is 1. `name` is copied. NULL when out of memory. */
@@ -135,6 +143,8 @@ struct walrus_topic *topic_create(struct walrus_log *log, uint64_t id, const cha
 void topic_raise_catalog_ticket(struct walrus_topic *topic, uint64_t ticket);
 
 void topic_acquire(struct walrus_topic *topic);
+/* False when nobody else refers to the topic any more: it is being freed. */
+bool topic_try_acquire(struct walrus_topic *topic);
 /* The last one frees the topic, and, if it was deleted, its blocks on disk too. */
 void topic_release(struct walrus_topic *topic);
 
@@ -157,12 +167,16 @@ void topic_settings_from_record(struct walrus_topic *topic, const struct catalog
 enum walrus_code topic_configure(struct walrus_topic *topic, const struct walrus_topic_settings *settings,
                                  unsigned which, struct walrus_error *error);
 
+/* The time of an append that begins now. Needs append_lock. */
+uint64_t topic_tick(struct walrus_topic *topic);
+
 /* ---- blocks ---- */
 
 /*
- * Makes a block (space, header) for entries from `sequence` on, with room for a
- * record of `need` bytes and, within reason, for `want`. `previous` is the block it follows if that is not in the topic
- * yet (NULL: the last one in the topic that is not superseded). The block is not in the topic yet. Needs append_lock.
+ * Makes a block (space, header) for the append that topic_tick() was called for, with entries from `sequence` on, with
+ * room for a record of `need` bytes and, within reason, for `want`. `previous` is the block it follows if that is not
+ * in the topic yet (NULL: the last one in the topic that is not superseded). The block is not in the topic yet. Needs
+ * append_lock.
  */
 enum walrus_code topic_block_create(struct walrus_topic *topic, uint64_t need, uint64_t want,
                                     const struct block *previous, uint64_t sequence, uint64_t offset,

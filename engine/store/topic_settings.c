@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "store/log.h"
+#include "store/retention.h"
 #include "store/table_node.h"
 
 /* One word, so that an append reads mode and interval as one without a lock. */
@@ -101,8 +102,10 @@ static enum walrus_code change_locked(struct walrus_topic *topic, const struct w
     if (which & WALRUS_SET_SYNC)
         topic_set_sync(topic, settings->sync);
     pthread_mutex_lock(&topic->lock);
-    if (which & WALRUS_SET_RETENTION)
+    if (which & WALRUS_SET_RETENTION) {
         topic->retention = settings->retention;
+        retention_note_growth_locked(topic);
+    }
     pthread_mutex_unlock(&topic->lock);
     if (reframed) {
         topic_set_framing(topic, settings->framing);

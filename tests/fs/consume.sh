@@ -1,6 +1,7 @@
 #!/bin/bash
 # Taking entries: each goes to exactly one reader, none is taken that was not asked for.
 . "$(dirname "$0")/lib.sh"
+export WALRUS_RETENTION=all # it reads again what was consumed
 setup
 find_logs
 start

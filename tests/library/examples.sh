@@ -4,7 +4,7 @@
 #   examples.sh EXAMPLES_SOURCE_DIR EXAMPLES_BUILD_DIR LIBWALRUS
 source "$(dirname "$0")/lib.sh"
 source_dir=$1 build_dir=$2 libwalrus=$3
-unset WALRUS_DATA_DIR WALRUS_INSTANCE_KEY WALRUS_FSYNC WALRUS_BACKEND
+unset WALRUS_DATA_DIR WALRUS_INSTANCE_KEY WALRUS_FSYNC WALRUS_RETENTION WALRUS_BACKEND
 log=$scratch/log
 
 example() {

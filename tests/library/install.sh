@@ -5,7 +5,7 @@
 #   install.sh MESON BUILD_DIR EXAMPLES_SOURCE_DIR CC VERSION
 source "$(dirname "$0")/lib.sh"
 meson=$1 build_dir=$2 source_dir=$3 cc=$4 version=$5
-unset WALRUS_DATA_DIR WALRUS_INSTANCE_KEY WALRUS_FSYNC WALRUS_BACKEND DESTDIR
+unset WALRUS_DATA_DIR WALRUS_INSTANCE_KEY WALRUS_FSYNC WALRUS_RETENTION WALRUS_BACKEND DESTDIR
 
 if nm "$build_dir/engine/libwalrus.a" | grep -q '__asan_init\|__tsan_init\|__tsan_func_entry'; then
     echo "a sanitizer's library is not what is installed"

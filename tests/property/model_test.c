@@ -454,6 +454,7 @@ static void run_backend(const char *backend, uint64_t seed, uint64_t ops, const 
     run.options.instance_key = NULL;
     run.options.io_uring_disabled = strcmp(backend, "fd") != 0;
     run.options.sync = (struct walrus_sync_policy){seed % 2 ? WALRUS_SYNC_NONE : WALRUS_SYNC_EVERY, 20};
+    run.options.retention.mode = WALRUS_RETAIN_ALL;
     run.options.segment_bytes = (64u << 10) << (seed % 5);
     run.options.block_bytes_max = (4u << 10) << (seed % 4);
     open_log(&run);

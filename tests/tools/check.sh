@@ -1,6 +1,7 @@
 #!/bin/bash
 # Damage in the middle is reported with its exact place and can be gone past; a torn tail is no damage.
 . "$(dirname "$0")/lib.sh"
+export WALRUS_RETENTION=all # it reads again what was consumed
 
 # place SEQUENCE: file, offset and length of an entry of topic t, as dump has them.
 place() {

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Each line to exactly one reader; what a kill re-delivers or loses under each consistency.
 . "$(dirname "$0")/lib.sh"
+export WALRUS_RETENTION=all # it reads again what was consumed
 
 lines 6000 >"$tmp/lines"
 

@@ -8,7 +8,7 @@ shopt -s lastpipe # so that `printf ... | expect ...` counts its failure here
 python=$(python3 -c 'import sys; print(sys.executable)') # not a wrapper that takes a third of a second
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-unset WALRUS_INSTANCE_KEY WALRUS_FSYNC WALRUS_QUIET WALRUS_BACKEND WALRUS_THREADS WALRUS_DURATION
+unset WALRUS_INSTANCE_KEY WALRUS_FSYNC WALRUS_RETENTION WALRUS_QUIET WALRUS_BACKEND WALRUS_THREADS WALRUS_DURATION
 export WALRUS_DATA_DIR=$tmp/log
 failures=0
 

@@ -118,6 +118,7 @@ int temp_log_setup(void **state)
     temp->options.data_dir = data_dir;
     temp->options.instance_key = NULL;
     temp->options.sync = (struct walrus_sync_policy){.mode = WALRUS_SYNC_NONE};
+    temp->options.retention = (struct walrus_retention){.mode = WALRUS_RETAIN_ALL};
     *state = temp;
     return 0;
 }

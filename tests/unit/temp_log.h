@@ -105,7 +105,7 @@ struct temp_log {
 void temp_dir_make(char path[256]);
 void temp_dir_remove(const char *path);
 
-/* One test's log: data_dir is <temporary directory>/log, not made yet; nothing is synced but on request. */
+/* One test's log: data_dir is <temporary directory>/log, not made yet; nothing is synced or freed but on request. */
 int temp_log_setup(void **state);
 int temp_log_teardown(void **state);
 

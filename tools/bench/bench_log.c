@@ -25,6 +25,7 @@ int bench_log_open(struct bench *bench)
     options.data_dir = path;
     options.instance_key = NULL;
     options.sync = bench->sync;
+    options.retention = (struct walrus_retention){.mode = WALRUS_RETAIN_ALL}; /* phases read what others consumed */
     if (walrus_open(&options, &bench->log, &error) != WALRUS_OK)
         return cli_fail(bench->cli, &error, NULL);
     for (unsigned i = 0; i < bench->topic_count; i++) {

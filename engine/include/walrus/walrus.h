@@ -121,8 +121,9 @@ struct walrus_options {
 
 /*
  * Fills `options` with the defaults and then with what the environment says: WALRUS_DATA_DIR (default "wal_files"),
- * WALRUS_INSTANCE_KEY, WALRUS_QUIET, WALRUS_FSYNC (sync-each | no-fsync | async | <n>ms; default 200ms), WALRUS_BACKEND
- * (fd | mmap), WALRUS_DISABLE_IO_URING. The strings point into the environment. WALRUS_E_INVALID when a variable has no
+ * WALRUS_INSTANCE_KEY, WALRUS_QUIET, WALRUS_FSYNC (sync-each | no-fsync | async | <n>ms; default 200ms),
+ * WALRUS_RETENTION (as walrus_retention_parse(); default consumed), WALRUS_BACKEND (fd | mmap),
+ * WALRUS_DISABLE_IO_URING. The strings point into the environment. WALRUS_E_INVALID when a variable has no
  * meaning.
  */
 enum walrus_code walrus_options_init(struct walrus_options *options, struct walrus_error *error);
