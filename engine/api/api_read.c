@@ -29,6 +29,12 @@ enum walrus_code walrus_seek_offset(struct walrus_topic *topic, uint64_t offset,
     return topic_seek_offset(topic, offset, position, error);
 }
 
+enum walrus_code walrus_seek_time(struct walrus_topic *topic, uint64_t time_ns, struct walrus_position *position,
+                                  struct walrus_error *error)
+{
+    return topic_seek_time(topic, time_ns, position, error);
+}
+
 enum walrus_code walrus_read_entries(struct walrus_topic *topic, struct walrus_position *position,
                                      const struct walrus_read_limits *limits, struct walrus_entries *entries,
                                      struct walrus_error *error)

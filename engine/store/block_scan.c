@@ -13,14 +13,14 @@ void block_scan_init(struct block_scan *scan, struct io_file *file, uint64_t seg
                      uint32_t seed, uint8_t *window)
 {
     *scan = (struct block_scan){
-        .file = file, .segment_offset = segment_offset, .bytes = bytes, .seed = seed, .window = window};
+        .file = file, .segment_offset = segment_offset, .bytes = bytes, .seed = seed, .window = window, .read_bytes = BLOCK_SCAN_WINDOW};
 }
 
 /* Makes the window hold at least `size` bytes from `place` (both inside the block). */
 static int look(struct block_scan *scan, uint64_t place, size_t size, const uint8_t **bytes)
 {
     if (place < scan->window_place || place + size > scan->window_place + scan->window_bytes) {
-        size_t wanted = (size_t)min_u64(scan->bytes - place, BLOCK_SCAN_WINDOW);
+        size_t wanted = (size_t)min_u64(scan->bytes - place, max_u64(size, scan->read_bytes));
         scan->window_bytes = 0;
         int rc = io_read_padded(scan->file, scan->window, wanted, scan->segment_offset + place);
         if (rc < 0)

@@ -22,6 +22,7 @@ struct block_scan {
     uint64_t bytes;
     uint32_t seed;
     uint8_t *window; /* of BLOCK_SCAN_WINDOW bytes, the caller's */
+    size_t read_bytes; /* so much is read at once: all of the window, unless somebody only looks here and there */
     uint64_t window_place;
     size_t window_bytes; /* 0: nothing in it */
 };

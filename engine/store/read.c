@@ -8,7 +8,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/error.h"
-#include "store/block_scan.h"
+#include "store/block_narrow.h"
 #include "store/log.h"
 
 #define CHUNK_MIN 4096u
@@ -49,8 +49,9 @@ static int walk_to(struct walrus_topic *topic, struct entry_place *at, uint64_t 
     struct record_header header;
     uint32_t wanted = (uint32_t)(sequence - block->first_sequence);
     block_scan_init(&scan, block->segment->file, block->segment_offset, block->bytes, block->seed, window);
-    int rc;
-    for (;;) {
+    const struct block_target target = {BLOCK_BY_SEQUENCE, sequence};
+    int rc = block_narrow(&scan, block, &target, atomic_load(&block->end_place), &at->place);
+    while (rc >= 0) {
         uint64_t place = at->place;
         rc = block_scan_header(&scan, place, &header);
         if (rc == 0) {

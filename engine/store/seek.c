@@ -5,26 +5,21 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "store/block_scan.h"
+#include "store/block_narrow.h"
 #include "store/log.h"
 
-/* What a walk through one block looks for: the last entry at or before a sequence, or at or before a stream offset. */
-struct target {
-    bool by_offset;
-    uint64_t value;
+/* An entry that a walk has found. */
+struct found_entry {
+    uint64_t place;
+    struct record_header header;
 };
 
-static bool is_behind(const struct block *block, const struct record_header *header, const struct target *target)
-{
-    if (target->by_offset)
-        return block->first_offset + header->stream_offset > target->value;
-    return block->first_sequence + header->index > target->value;
-}
-
-/* Sets the position to the entry found. 0, -ENOENT when the block has none, or a negated errno. Damage is passed over.
+/*
+ * The last entry of the block that is not behind the target. 0, -ENOENT when there is none, or a negated errno. Damage
+ * is passed over.
  */
-static int walk_block(struct walrus_topic *topic, struct block *block, const struct target *target,
-                      struct walrus_position *position)
+static int find_entry(struct walrus_topic *topic, struct block *block, const struct block_target *target,
+                      struct found_entry *entry)
 {
     size_t capacity;
     uint8_t *window = log_take_buffer(topic->log, BLOCK_SCAN_WINDOW, &capacity);
@@ -36,25 +31,36 @@ static int walk_block(struct walrus_topic *topic, struct block *block, const str
     uint64_t place = block->first_place;
     uint64_t end = atomic_load(&block->end_place);
     int found = -ENOENT;
-    int rc = 0;
-    while (place < end) {
+    int rc = block_narrow(&scan, block, target, end, &place);
+    while (rc >= 0 && place < end) {
         rc = block_scan_header(&scan, place, &header);
         if (rc == 0)
             rc = block_scan_search(&scan, place + RECORD_ALIGNMENT, 0, &place, &header);
-        if (rc <= 0 || is_behind(block, &header, target))
+        if (rc <= 0 || place >= end || block_is_behind(block, &header, target))
             break;
         if (header.kind == RECORD_ENTRY) {
-            *position = (struct walrus_position){.sequence = block->first_sequence + header.index,
-                                                 .offset = block->first_offset + header.stream_offset,
-                                                 .hint_block = block->index,
-                                                 .hint_place = place,
-                                                 .hint_sequence = block->first_sequence + header.index};
+            *entry = (struct found_entry){place, header};
             found = 0;
         }
         place += record_total_bytes(&header);
     }
     log_give_buffer(topic->log, window);
     return rc < 0 ? rc : found;
+}
+
+/* The same as a position. */
+static int walk_block(struct walrus_topic *topic, struct block *block, const struct block_target *target,
+                      struct walrus_position *position)
+{
+    struct found_entry entry;
+    int rc = find_entry(topic, block, target, &entry);
+    if (rc == 0)
+        *position = (struct walrus_position){.sequence = block->first_sequence + entry.header.index,
+                                             .offset = block->first_offset + entry.header.stream_offset,
+                                             .hint_block = block->index,
+                                             .hint_place = entry.place,
+                                             .hint_sequence = block->first_sequence + entry.header.index};
+    return rc;
 }
 
 static enum walrus_code out_of_range(struct walrus_topic *topic, const char *what, uint64_t value, uint64_t first,
@@ -80,7 +86,7 @@ enum walrus_code topic_seek_sequence(struct walrus_topic *topic, uint64_t sequen
     int rc = -ENOENT;
     struct walrus_position found = {0};
     if (topic_find_block(topic, sequence, &block, &block_end)) {
-        rc = walk_block(topic, block, &(struct target){.value = sequence}, &found);
+        rc = walk_block(topic, block, &(struct block_target){BLOCK_BY_SEQUENCE, sequence}, &found);
         topic_block_release(topic, block);
     }
     if (rc < 0 && rc != -ENOENT)
@@ -107,7 +113,7 @@ enum walrus_code topic_seek_offset(struct walrus_topic *topic, uint64_t offset, 
     int rc = -ENOENT;
     struct walrus_position found = {0};
     if (topic_find_block_by_offset(topic, offset, &block)) {
-        rc = walk_block(topic, block, &(struct target){.by_offset = true, .value = offset}, &found);
+        rc = walk_block(topic, block, &(struct block_target){BLOCK_BY_OFFSET, offset}, &found);
         topic_block_release(topic, block);
     }
     if (rc == -ENOENT) {
@@ -207,27 +213,37 @@ enum walrus_code topic_skip_damage(struct walrus_topic *topic, struct walrus_pos
 
 int seek_newest_time(struct walrus_topic *topic, struct block *block, uint64_t *newest_ns)
 {
-    size_t capacity;
-    uint8_t *window = log_take_buffer(topic->log, BLOCK_SCAN_WINDOW, &capacity);
-    if (!window)
-        return -ENOMEM;
-    struct block_scan scan;
-    struct record_header header;
-    block_scan_init(&scan, block->segment->file, block->segment_offset, block->bytes, block->seed, window);
-    uint64_t place = block->first_place;
-    int found = -ENOENT, rc;
-    for (;;) {
-        rc = block_scan_header(&scan, place, &header);
-        if (rc == 0)
-            rc = block_scan_search(&scan, place + RECORD_ALIGNMENT, 0, &place, &header);
-        if (rc <= 0)
-            break;
-        if (header.kind == RECORD_ENTRY) {
-            *newest_ns = header.time_ns;
-            found = 0;
+    struct found_entry entry;
+    int rc = find_entry(topic, block, &(struct block_target){BLOCK_BY_SEQUENCE, UINT64_MAX}, &entry);
+    if (rc == 0)
+        *newest_ns = entry.header.time_ns;
+    return rc;
+}
+
+enum walrus_code topic_seek_time(struct walrus_topic *topic, uint64_t time_ns, struct walrus_position *position,
+                                 struct walrus_error *error)
+{
+    struct topic_view view;
+    struct block *block;
+    struct found_entry entry;
+    topic_view(topic, &view);
+    struct walrus_position to = {.sequence = view.first_sequence, .offset = view.first_offset};
+    if (topic_find_block_by_time(topic, time_ns, &block)) {
+        /* Every entry before the block is older than the time; every one behind it is not. */
+        int rc = find_entry(topic, block, &(struct block_target){BLOCK_BY_TIME, time_ns}, &entry);
+        uint64_t sequence = block->first_sequence, offset = block->first_offset;
+        if (rc == 0) {
+            sequence += entry.header.index + 1u;
+            offset += entry.header.stream_offset + (uint64_t)entry.header.payload_bytes + topic->delimiter_bytes;
         }
-        place += record_total_bytes(&header);
+        topic_block_release(topic, block);
+        if (rc < 0 && rc != -ENOENT)
+            return error_system(error, rc, "seek in '%s'", topic->name);
+        if (sequence > to.sequence)
+            to = (struct walrus_position){.sequence = sequence, .offset = offset};
     }
-    log_give_buffer(topic->log, window);
-    return rc < 0 ? rc : found;
+    if (to.sequence > view.end_sequence)
+        to = (struct walrus_position){.sequence = view.end_sequence, .offset = view.end_offset};
+    *position = to;
+    return WALRUS_OK;
 }

@@ -9,6 +9,8 @@ enum walrus_code topic_seek_sequence(struct walrus_topic *topic, uint64_t sequen
                                      struct walrus_error *error);
 enum walrus_code topic_seek_offset(struct walrus_topic *topic, uint64_t offset, struct walrus_position *position,
                                    struct walrus_error *error);
+enum walrus_code topic_seek_time(struct walrus_topic *topic, uint64_t time_ns, struct walrus_position *position,
+                                 struct walrus_error *error);
 enum walrus_code topic_skip_damage(struct walrus_topic *topic, struct walrus_position *position,
                                    uint64_t *skipped_entries, struct walrus_error *error);
 

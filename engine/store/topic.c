@@ -411,6 +411,25 @@ bool topic_find_block_by_offset(struct walrus_topic *topic, uint64_t offset, str
     return low > 0;
 }
 
+bool topic_find_block_by_time(struct walrus_topic *topic, uint64_t time_ns, struct block **block)
+{
+    pthread_mutex_lock(&topic->lock);
+    size_t low = 0, high = topic->block_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (topic->blocks[middle]->created_ns < time_ns)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low > 0) {
+        *block = topic->blocks[low - 1];
+        atomic_fetch_add_explicit(&(*block)->references, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&topic->lock);
+    return low > 0;
+}
+
 void topic_view(struct walrus_topic *topic, struct topic_view *view)
 {
     pthread_mutex_lock(&topic->lock);
