@@ -3,6 +3,8 @@
  */
 #include "crash_script.h"
 
+#include "store/log.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -310,7 +312,7 @@ static void set_cursor(struct script *script)
     struct walrus_error error = {0};
     if (!topic || !open_cursor(script, topic))
         return;
-    uint64_t target = random_below(&script->random, topic->count + 1);
+    uint64_t target = random_between(&script->random, topic->first, topic->count);
     note_in_flight(script, "set cursor of", topic->name);
     topic->cursor_set_to = target;
     if (walrus_cursor_set(topic->cursor, target, &error) != WALRUS_OK) {
@@ -319,6 +321,46 @@ static void set_cursor(struct script *script)
     }
     topic->cursor_next = target;
     model_cursor_persisted(topic);
+}
+
+static void trim(struct script *script)
+{
+    struct model_topic *topic = some_topic(script);
+    struct walrus_error error = {0};
+    if (!topic)
+        return;
+    uint64_t target = random_between(&script->random, topic->first, topic->count);
+    note_in_flight(script, "trim", topic->name);
+    model_topic_trimming(topic, target);
+    if (walrus_topic_trim(topic->handle, target, &error) != WALRUS_OK)
+        give_up(script, &error);
+    else
+        model_topic_trimmed(topic, target);
+}
+
+/* The look that a thread of the log would take by itself. What it frees, every group has passed durably. */
+static void retain(struct script *script)
+{
+    note_in_flight(script, "retention", "of the log");
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        struct model_topic *topic = &script->model.topics[i];
+        if (topic->exists && script->visits->options.retention.mode == WALRUS_RETAIN_CONSUMED)
+            model_topic_trimming(topic, topic->cursor_next < topic->count ? topic->cursor_next : topic->count);
+    }
+    janitor_look(&script->log->janitor, UINT64_MAX);
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        struct model_topic *topic = &script->model.topics[i];
+        struct walrus_topic *handle = NULL;
+        struct walrus_topic_info info;
+        if (!topic->exists || walrus_topic_open(script->log, topic->name, 0, NULL, &handle, NULL) != WALRUS_OK)
+            continue;
+        walrus_topic_info(handle, &info, NULL);
+        walrus_topic_close(handle);
+        if (info.first_sequence > topic->first_high)
+            finding_set(&script->visits->finding, "retention freed up to %llu of %s, consumed up to %llu",
+                        (unsigned long long)info.first_sequence, topic->name, (unsigned long long)topic->first_high);
+        model_topic_trimmed(topic, info.first_sequence);
+    }
 }
 
 static void sync_something(struct script *script)
@@ -449,8 +491,8 @@ static void power_cut(struct script *script)
         return;
     }
     for (size_t i = 0; i < MODEL_TOPICS; i++)
-        model_topic_recovered(&script->model, &script->model.topics[i], seen.topics[i].exists, seen.topics[i].count,
-                              seen.topics[i].cursor, seen.topics[i].mode, seen.topics[i].sync);
+        model_topic_recovered(&script->model, &script->model.topics[i], seen.topics[i].exists, seen.topics[i].first,
+                              seen.topics[i].count, seen.topics[i].cursor, seen.topics[i].mode, seen.topics[i].sync);
     for (size_t i = 0; i < MODEL_NAMESPACES; i++)
         script->model.namespaces[i].exists = script->model.namespaces[i].durable = seen.namespaces[i];
 }
@@ -460,8 +502,10 @@ void script_call(struct script *script)
     static const struct {
         unsigned percent;
         void (*call)(struct script *script);
-    } calls[] = {{30, append_one},  {12, append_batch},    {13, append_shared}, {4, set_cursor}, {7, sync_something},
-                 {4, delete_topic}, {4, change_namespace}, {2, set_attributes}, {3, reopen},     {3, power_cut}};
+    } calls[] = {{27, append_one},      {11, append_batch},  {12, append_shared},
+                 {4, set_cursor},       {7, sync_something}, {4, delete_topic},
+                 {4, change_namespace}, {2, set_attributes}, {3, reopen},
+                 {3, power_cut},        {3, trim},           {2, retain}};
     unsigned drawn = (unsigned)random_below(&script->random, 100);
     script->calls++;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {

@@ -4,7 +4,7 @@
  *
  *   crash_explorer [--states N] [--seconds T] [--seed S] [--crashes N] [--faults PERCENT] [--atomic-sectors]
  *   crash_explorer --break sync|dirsync|reorder|commit-mark|sync-order|cursor-before-data|shared-ring|shared-sync|
- *                          clean-state-kept|mark-before-sync [...]
+ *                          clean-state-kept|mark-before-sync|blocks-before-head [...]
  *   crash_explorer --script S [--operation K] [--crash C] [--kill]     one script, as a finding names it
  *
  * To repeat a finding add the --break, --faults and --atomic-sectors of its run.
@@ -66,6 +66,10 @@ static bool break_something(struct script_plan *plan, const char *what)
     }
     if (strcmp(what, "mark-before-sync") == 0) {
         store_sabotage.mark_before_sync = true;
+        return true;
+    }
+    if (strcmp(what, "blocks-before-head") == 0) {
+        store_sabotage.blocks_before_head = true;
         return true;
     }
     if (strcmp(what, "cursor-before-data") == 0) {

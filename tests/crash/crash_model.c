@@ -170,6 +170,7 @@ void model_topic_creating(struct model *model, struct model_topic *topic, enum w
     topic->durable = topic->deleting = false;
     topic->sync = sync;
     topic->cursor_low = topic->cursor_high = topic->cursor_next = 0;
+    topic->first = topic->first_high = 0;
     topic->cursor_set_to = UINT64_MAX;
     topic->cursor_interval = 0;
     topic->modes[0] = mode;
@@ -235,8 +236,31 @@ void model_cursor_persisted(struct model_topic *topic)
     topic->cursor_set_to = UINT64_MAX;
 }
 
-void model_topic_recovered(struct model *model, struct model_topic *topic, bool exists, size_t count, uint64_t cursor,
-                           uint32_t mode, enum walrus_sync_mode sync)
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+void model_topic_trimming(struct model_topic *topic, uint64_t sequence)
+{
+    topic->first_high = larger(topic->first_high, sequence);
+}
+
+void model_topic_trimmed(struct model_topic *topic, uint64_t sequence)
+{
+    if (sequence > topic->first) {
+        topic->first = sequence;
+        topic->durable = true;
+        topic->durable_count = larger(topic->durable_count, sequence);
+    }
+    topic->first_high = topic->first;
+    topic->cursor_low = larger(topic->cursor_low, topic->first);
+    topic->cursor_high = larger(topic->cursor_high, topic->first);
+    topic->cursor_next = larger(topic->cursor_next, topic->first);
+}
+
+void model_topic_recovered(struct model *model, struct model_topic *topic, bool exists, uint64_t first, size_t count,
+                           uint64_t cursor, uint32_t mode, enum walrus_sync_mode sync)
 {
     size_t had = topic->count + topic->doubtful_count + topic->pending_count;
     for (; had > count; had--)
@@ -247,6 +271,7 @@ void model_topic_recovered(struct model *model, struct model_topic *topic, bool 
     topic->exists = topic->durable = exists;
     topic->creating = topic->deleting = false;
     topic->sync = sync;
+    topic->first = topic->first_high = first;
     topic->cursor_next = cursor;
     topic->modes[0] = mode;
     topic->mode_count = 1;

@@ -50,6 +50,10 @@ struct model_topic {
     uint64_t cursor_set_to;   /* in flight: the cursor may be exactly here, or UINT64_MAX */
     uint32_t cursor_interval; /* at_least_once(n); 0: strictly_at_once */
 
+    /* The first retained entry: to the live log, which a crash may not undo, and as far as one may find it. */
+    uint64_t first;
+    uint64_t first_high;
+
     /* Permission bits set since the last one known durable: any of them may survive. */
     uint32_t modes[MODEL_MODES];
     size_t mode_count;
@@ -111,9 +115,13 @@ void model_cursor_moved(struct model_topic *topic, size_t entry_count);
 /* The cursor was persisted where it is. */
 void model_cursor_persisted(struct model_topic *topic);
 
+/* Entries before `sequence` are about to be given up, and were: what is before the new beginning is durable. */
+void model_topic_trimming(struct model_topic *topic, uint64_t sequence);
+void model_topic_trimmed(struct model_topic *topic, uint64_t sequence);
+
 /* A power cut happened: this is all there is now, and it is durable. */
-void model_topic_recovered(struct model *model, struct model_topic *topic, bool exists, size_t count, uint64_t cursor,
-                           uint32_t mode, enum walrus_sync_mode sync);
+void model_topic_recovered(struct model *model, struct model_topic *topic, bool exists, uint64_t first, size_t count,
+                           uint64_t cursor, uint32_t mode, enum walrus_sync_mode sync);
 
 bool model_is_parent(const char *name_space, const char *name);
 

@@ -82,6 +82,7 @@ static void choose_options(struct script *script)
     options->sync = (struct walrus_sync_policy){modes[random_below(random, 3)], 3600000};
     options->consistency.mode = random_percent(random, 50) ? WALRUS_STRICTLY_AT_ONCE : WALRUS_AT_LEAST_ONCE;
     options->consistency.interval_entries = 1 + (uint32_t)random_below(random, 6);
+    options->retention.mode = random_percent(random, 50) ? WALRUS_RETAIN_CONSUMED : WALRUS_RETAIN_ALL;
     options->create = true;
     options->batch_entries_max = WALRUS_BATCH_ENTRIES_MAX;
     options->segment_bytes = (64u << 10) << random_below(random, 3);

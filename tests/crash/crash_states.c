@@ -112,6 +112,7 @@ static bool begin_more(struct continuation *more, size_t index)
         topic->modes = &default_mode;
         topic->mode_count = 1;
         topic->cursor_low = topic->cursor_high = 0;
+        topic->first_low = topic->first_high = 0;
         topic->may_exist = topic->must_exist = true;
     }
     for (size_t i = 0; i < MODEL_NAMESPACES; i++) {

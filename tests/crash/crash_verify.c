@@ -26,6 +26,8 @@ void expect_from_model(struct expected_log *expected, const struct model *model)
         out->may_exist = topic->exists || topic->creating;
         out->must_exist = topic->exists && !topic->deleting && (topic->durable || topic->cursor_low > 0);
         out->entries = topic->entries;
+        out->first_low = topic->first;
+        out->first_high = topic->first_high;
         out->min_count = topic->durable_count;
         out->max_count = topic->count + topic->doubtful_count + topic->pending_count;
         out->cursor_low = topic->cursor_low;
@@ -70,6 +72,7 @@ void expect_what_was_seen(struct expected_log *expected, const struct seen_log *
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
         struct expected_topic *topic = &expected->topics[i];
         topic->may_exist = topic->must_exist = seen->topics[i].exists;
+        topic->first_low = topic->first_high = seen->topics[i].first;
         topic->min_count = topic->max_count = seen->topics[i].count;
         topic->cursor_low = topic->cursor_high = seen->topics[i].cursor;
         topic->cursor_set_to = UINT64_MAX;
@@ -101,15 +104,36 @@ static bool entry_matches(const struct expected_topic *topic, const struct walru
     return !finding->found;
 }
 
-static bool verify_entries(struct walrus_topic *handle, const struct expected_topic *topic, size_t *count,
-                           uint64_t *end_offset, struct finding *finding)
+/* Where the topic begins, and the stream offset of that. */
+static bool verify_first(struct walrus_topic *handle, const struct expected_topic *topic, uint64_t *first,
+                         uint64_t *offset, struct finding *finding)
+{
+    struct walrus_topic_info info = {0};
+    walrus_topic_info(handle, &info, NULL);
+    *first = info.first_sequence;
+    *offset = 0;
+    if (*first < topic->first_low || *first > topic->first_high || *first > topic->max_count) {
+        finding_set(finding, "topic %s: BEGINS at %llu, not in %llu..%llu", topic->name, (unsigned long long)*first,
+                    (unsigned long long)topic->first_low, (unsigned long long)topic->first_high);
+        return false;
+    }
+    for (uint64_t i = 0; i < *first; i++)
+        *offset += topic->entries[i].length + 1;
+    if (info.first_offset != *offset)
+        finding_set(finding, "topic %s: entry %llu is at offset %llu, not %llu", topic->name,
+                    (unsigned long long)*first, (unsigned long long)*offset, (unsigned long long)info.first_offset);
+    return !finding->found;
+}
+
+static bool verify_entries(struct walrus_topic *handle, const struct expected_topic *topic, uint64_t first,
+                           uint64_t first_offset, size_t *count, uint64_t *end_offset, struct finding *finding)
 {
     struct walrus_entries entries = {0};
-    struct walrus_position position = {0};
+    struct walrus_position position = {.sequence = first};
     struct walrus_read_limits limits = {.max_bytes = 64 << 10};
     struct walrus_error error = {0};
-    uint64_t sequence = 0;
-    uint64_t offset = 0;
+    uint64_t sequence = first;
+    uint64_t offset = first_offset;
     for (;;) {
         if (walrus_read_entries(handle, &position, &limits, &entries, &error) != WALRUS_OK) {
             finding_set(finding, "topic %s: reading entry %llu: %s", topic->name, (unsigned long long)sequence,
@@ -143,13 +167,12 @@ static bool verify_entries(struct walrus_topic *handle, const struct expected_to
     return !finding->found;
 }
 
-static bool verify_stream(struct walrus_topic *handle, const struct expected_topic *topic, size_t count,
-                          struct finding *finding)
+static bool verify_stream(struct walrus_topic *handle, const struct expected_topic *topic, uint64_t first,
+                          uint64_t offset, size_t count, struct finding *finding)
 {
     struct walrus_position position = {0};
     struct walrus_error error = {0};
-    uint64_t offset = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = first; i < count; i++) {
         uint8_t buffer[24 << 10];
         size_t want = topic->entries[i].length + 1;
         size_t got = 0;
@@ -171,9 +194,11 @@ static bool verify_stream(struct walrus_topic *handle, const struct expected_top
     return true;
 }
 
-static bool verify_cursor(struct walrus_topic *handle, const struct expected_topic *topic, size_t count, uint64_t *at,
-                          struct finding *finding)
+static bool verify_cursor(struct walrus_topic *handle, const struct expected_topic *topic, uint64_t first, size_t count,
+                          uint64_t *at, struct finding *finding)
 {
+    uint64_t low = topic->cursor_low > first ? topic->cursor_low : first;
+    uint64_t high = topic->cursor_high > first ? topic->cursor_high : first;
     struct walrus_cursor *cursor = NULL;
     struct walrus_entries entries = {0};
     struct walrus_error error = {0};
@@ -185,9 +210,9 @@ static bool verify_cursor(struct walrus_topic *handle, const struct expected_top
         finding_set(finding, "topic %s: get cursor: %s", topic->name, why(&error));
     } else if (*at > count) {
         finding_set(finding, "topic %s: CURSOR at %llu past the end %zu", topic->name, (unsigned long long)*at, count);
-    } else if (*at != topic->cursor_set_to && (*at < topic->cursor_low || *at > topic->cursor_high)) {
+    } else if (*at != topic->cursor_set_to && (*at < low || *at > high)) {
         finding_set(finding, "topic %s: CURSOR at %llu, not in %llu..%llu", topic->name, (unsigned long long)*at,
-                    (unsigned long long)topic->cursor_low, (unsigned long long)topic->cursor_high);
+                    (unsigned long long)low, (unsigned long long)high);
     } else if (walrus_cursor_read(cursor, &(struct walrus_read_limits){0}, WALRUS_PEEK, &entries, &error) !=
                WALRUS_OK) {
         finding_set(finding, "topic %s: peek at %llu: %s", topic->name, (unsigned long long)*at, why(&error));
@@ -215,14 +240,15 @@ static bool verify_topic(struct walrus_log *log, const struct expected_log *expe
     struct walrus_error error = {0};
     uint64_t end_offset = 0;
     size_t count = 0;
-    uint64_t cursor = 0;
+    uint64_t cursor = 0, first = 0, first_offset = 0;
     if (walrus_topic_open(log, topic->name, 0, NULL, &handle, &error) != WALRUS_OK) {
         finding_set(finding, "topic %s: open: %s", topic->name, why(&error));
         return false;
     }
-    bool good = verify_entries(handle, topic, &count, &end_offset, finding) &&
-                (!with_stream || verify_stream(handle, topic, count, finding)) &&
-                verify_cursor(handle, topic, count, &cursor, finding);
+    bool good = verify_first(handle, topic, &first, &first_offset, finding) &&
+                verify_entries(handle, topic, first, first_offset, &count, &end_offset, finding) &&
+                (!with_stream || verify_stream(handle, topic, first, first_offset, count, finding)) &&
+                verify_cursor(handle, topic, first, count, &cursor, finding);
     if (good && walrus_topic_info(handle, &info, &error) != WALRUS_OK) {
         finding_set(finding, "topic %s: info: %s", topic->name, why(&error));
     } else if (good) {
@@ -243,6 +269,7 @@ static bool verify_topic(struct walrus_log *log, const struct expected_log *expe
     }
     walrus_topic_close(handle);
     seen->topics[index].exists = true;
+    seen->topics[index].first = first;
     seen->topics[index].count = count;
     seen->topics[index].cursor = cursor;
     return !finding->found;

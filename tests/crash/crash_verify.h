@@ -11,6 +11,8 @@ struct expected_topic {
     bool may_exist;
     bool must_exist;
     const struct model_entry *entries;
+    uint64_t first_low; /* the first retained entry */
+    uint64_t first_high;
     size_t min_count;
     size_t max_count;
     uint64_t cursor_low;
@@ -36,6 +38,7 @@ struct expected_log {
 struct seen_log {
     struct {
         bool exists;
+        uint64_t first;
         size_t count;
         uint64_t cursor;
         uint32_t mode;
