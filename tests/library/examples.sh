@@ -30,6 +30,15 @@ example_produce() {
     same 'produce without arguments' 64 $?
 }
 
+example_batch() {
+    same batch 'transfer 0: ann -> bob: 25
+ann has -25, bob has 25' "$(example batch "$log" ann bob 25)"
+    same 'batch, again' 'transfer 1: bob -> carl: 5
+bob has 20, carl has 5' "$(example batch "$log" bob carl 5)"
+    example batch "$log" ann .x 5 >"$scratch/out" 2>&1 && fail 'batch: a bad name is no error'
+    same 'batch: what fails does nothing' 'ann has -26, bob has 21' "$(example batch "$log" ann bob 1 | tail -n1)"
+}
+
 example_consume() {
     { seq 300; echo '!once more'; seq 300; } | example produce "$log" jobs >"$scratch/out"
     local output

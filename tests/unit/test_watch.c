@@ -73,6 +73,96 @@ static void appends_wake_when_they_are_visible(void **state)
     temp_log_close(temp);
 }
 
+/* Three topics, and what each of them shows whenever one of them is woken. */
+struct together {
+    struct walrus_topic *topics[3];
+    uint64_t calls;
+    bool all_alike;
+};
+
+static void compare_ends(void *context)
+{
+    struct together *together = context;
+    struct walrus_topic_info infos[3];
+    struct walrus_error error;
+    together->calls++;
+    for (size_t i = 0; i < 3; i++) {
+        REQUIRE(walrus_topic_info(together->topics[i], &infos[i], &error) == WALRUS_OK);
+        together->all_alike = together->all_alike && infos[i].next_sequence == infos[0].next_sequence;
+    }
+}
+
+static void a_shared_batch_wakes_all_its_topics(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct together together = {.all_alike = true};
+    struct walrus_watch *watches[3];
+    together.topics[0] = open_topic(temp, "none", WALRUS_FRAMING_LINE, WALRUS_SYNC_NONE);
+    together.topics[1] = open_topic(temp, "every", WALRUS_FRAMING_LINE, WALRUS_SYNC_EVERY);
+    together.topics[2] = open_topic(temp, "also", WALRUS_FRAMING_LINE, WALRUS_SYNC_NONE);
+    struct walrus_topic *apart = line_topic(temp, "apart");
+    struct note note = {.topic = apart};
+    struct walrus_watch *other = watch(apart, take_note, &note);
+    struct walrus_batch_entry entries[6];
+    for (size_t i = 0; i < 6; i++)
+        entries[i] = (struct walrus_batch_entry){together.topics[i % 3], "x", 1};
+    for (size_t i = 0; i < 3; i++)
+        watches[i] = watch(together.topics[i], compare_ends, &together);
+    for (unsigned round = 1; round <= 4; round++) {
+        OK(walrus_append_batch_topics(temp->log, entries, 6, round % 2 ? WALRUS_DURABLE : 0, NULL, &failure));
+        assert_int_equal(together.calls, 3 * round);
+        assert_int_equal(info_of(together.topics[2]).next_sequence, 2 * round);
+    }
+    assert_true(together.all_alike); /* none is woken while another one's part is still to come */
+    assert_int_equal(note.calls, 0);
+    for (size_t i = 0; i < 3; i++) {
+        walrus_watch_destroy(watches[i]);
+        walrus_topic_close(together.topics[i]);
+    }
+    walrus_watch_destroy(other);
+    walrus_topic_close(apart);
+    temp_log_close(temp);
+}
+
+/* What a consumer gives back, with a call or by going away, another one may take: who waits for work is woken. */
+static void what_is_given_back_wakes(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "a");
+    struct note note = {.topic = topic};
+    struct walrus_read_limits limits = {.max_bytes = 1000};
+    struct walrus_entries entries = {0};
+    struct walrus_cursor *first, *second;
+    append_keyed(topic, 10, 4);
+    OK(walrus_cursor_open(topic, NULL, NULL, &first, &failure));
+    OK(walrus_cursor_open(topic, NULL, NULL, &second, &failure));
+    struct walrus_watch *made = watch(topic, take_note, &note);
+    OK(walrus_cursor_take(first, &limits, 0, 0, &entries, &failure));
+    assert_int_equal(entries.count, 4);
+    OK(walrus_cursor_acknowledge(first, 0, 1, &failure));
+    assert_int_equal(note.calls, 0);
+    OK(walrus_cursor_give_back(first, 2, 1, &failure));
+    assert_int_equal(note.calls, 1);
+    OK(walrus_cursor_take(second, &limits, 0, 0, &entries, &failure));
+    assert_int_equal(entries.count, 1);
+    assert_int_equal(entries.items[0].sequence, 2);
+    uint64_t before = note.calls;
+    OK(walrus_cursor_close(first, &failure));
+    assert_true(note.calls > before);
+    for (uint64_t sequence = 1; sequence <= 3; sequence += 2) {
+        OK(walrus_cursor_take(second, &limits, 0, 0, &entries, &failure));
+        assert_int_equal(entries.count, 1);
+        assert_int_equal(entries.items[0].sequence, sequence);
+    }
+    OK(walrus_cursor_close(second, &failure));
+    walrus_watch_destroy(made);
+    walrus_entries_free(&entries);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
 static void other_topics_wake_nobody(void **state)
 {
     struct temp_log *temp = *state;
@@ -554,6 +644,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LOG_TEST(appends_wake_when_they_are_visible),
+        LOG_TEST(a_shared_batch_wakes_all_its_topics),
+        LOG_TEST(what_is_given_back_wakes),
         LOG_TEST(other_topics_wake_nobody),
         LOG_TEST(arguments_are_checked),
         LOG_TEST(deleting_wakes),

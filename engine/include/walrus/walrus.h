@@ -348,8 +348,9 @@ struct walrus_watch;
 
 /*
  * Has `wake` called, from the thread that caused it, each time readers of the topic may find something new: entries
- * became visible, entries that were taken were given back, the topic was deleted. Calls may come from several threads
- * at once or for nothing, and are never lost: look at the topic after creating the watch and after each call.
+ * became visible, entries that were taken were given back or their lease has ended (a thread of the log's calls then),
+ * the topic was deleted. Calls may come from several threads at once or for nothing, and are never lost: look at the
+ * topic after creating the watch and after each call.
  *
  * No lock of the library is held during a call: `wake` may read the topic, but must neither block (the append that
  * caused it waits for it) nor append to the topic nor destroy a watch of it. Write to an eventfd, queue a task.
