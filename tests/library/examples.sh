@@ -56,6 +56,29 @@ example_follow() {
     same 'follow, from the end on' "$(seq 1000 | awk '{print $1 + 1 ": " $1}')" "$(seq 1000 | example follow "$log" followed)"
 }
 
+example_replay() {
+    seq 5 | example produce "$log" replayed >"$scratch/out"
+    same replay "$(seq 5 | awk '{print "T " $1 - 1 " " $1}')" \
+        "$(example replay "$log" replayed 3600 2>"$scratch/err" | sed 's/^[0-9]*-[0-9]*-[0-9]*T[0-9:]*Z/T/')"
+    same 'replay, the count' '5 entries' "$(cat "$scratch/err")"
+    sleep 1.1
+    echo late | example produce "$log" replayed >"$scratch/out"
+    same 'replay: what is late enough' 'late' "$(example replay "$log" replayed 1 2>"$scratch/err" | cut -d' ' -f3)"
+    example replay "$scratch/none" replayed 1 2>"$scratch/err" && fail 'replay made a log'
+}
+
+example_retention() {
+    example retention "$log" kept >"$scratch/out" || fail 'retention fails'
+    same 'retention: empty' 'empty: entries 0 to 0, 0 bytes, 0 on disk' "$(head -n1 "$scratch/out")"
+    # At least the newest MiB stays of 16, and some of the rest goes; then all stays; then ten entries do.
+    awk -F'[^0-9]+' '
+        /^written/ && ($3 != 16384 || $2 == 0 || $4 < 1048576) {exit 1}
+        /^written/ {first = $2}
+        /^kept/ && ($3 != 20480 || $2 < first || ($3 - $2) * 1025 < 5 * 1048576) {exit 1}
+        /^trimmed/ && ($2 != 20470 || $3 != 20480 || $4 != 10250 || $5 > 8388608) {exit 1}
+        END {if (NR != 4) exit 1}' "$scratch/out" || fail "retention: $(cat "$scratch/out")"
+}
+
 example_raii() {
     [ -x "$build_dir/example-raii" ] || return # without a C++ compiler
     same raii "$(printf '0: hello\n1: world\n2: the end\nnot found: no topic %sthere/is/no/such/topic%s' "'" "'")" \
