@@ -93,6 +93,11 @@ static enum walrus_code measure_topic(struct scale *scale, uint64_t size, struct
     for (unsigned i = 0; i < PROBES && code == WALRUS_OK; i++)
         code = walrus_seek_offset(topic, next_number(&state, info.next_offset), &position, error);
     scale_add(scale, SCALE_BYTES, size, "seek by offset", cli_clock_ns() - begin_ns, PROBES);
+    begin_ns = cli_clock_ns();
+    for (unsigned i = 0; i < PROBES && code == WALRUS_OK; i++)
+        code = walrus_seek_time(topic, info.created_ns + next_number(&state, info.appended_ns - info.created_ns + 1),
+                                &position, error);
+    scale_add(scale, SCALE_BYTES, size, "seek by time", cli_clock_ns() - begin_ns, PROBES);
 
     uint64_t read = 0;
     position = (struct walrus_position){0};
