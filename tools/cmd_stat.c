@@ -84,20 +84,23 @@ static void print_log_json(const struct walrus_log_info *info)
 {
     char sync[TIME_TEXT_MAX];
     char consistency[TIME_TEXT_MAX];
+    char retention[TIME_TEXT_MAX];
     json_t *object = json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:o, "
         "s:o}",
         "type", "log", "topics", json_u64(info->topic_count), "namespaces", json_u64(info->namespace_count), "segments",
         json_u64(info->segment_count), "blocks", json_u64(info->block_count), "disk_bytes", json_u64(info->block_bytes),
         "sync", sync_text(&info->sync, sync), "consistency", consistency_text(&info->consistency, consistency),
-        "backend", backend_text(info), "backend_reason", json_name(info->backend_reason), "io_uring",
-        (int)info->io_uring_active, "io_uring_writes", (int)info->io_uring_writes, "io_uring_reads",
-        (int)info->io_uring_reads, "io_uring_reason", json_name(info->io_uring_reason), "clean_marks",
-        json_u64(info->clean_marks), "recovery_ns", json_u64(info->recovery_ns), "recovery_walked_bytes",
-        json_u64(info->recovery_walked_bytes), "recovered_torn_tails", json_u64(info->recovered_torn_tails),
-        "recovered_batches_dropped", json_u64(info->recovered_batches_dropped), "recovered_damages",
-        json_u64(info->recovered_damages), "recovered_adopted", json_u64(info->recovered_adopted), "recovery_note",
-        json_name(info->recovery_note));
+        "retention", retention_text(&info->retention, retention), "freed_blocks", json_u64(info->freed_blocks),
+        "freed_bytes", json_u64(info->freed_bytes), "backend", backend_text(info), "backend_reason",
+        json_name(info->backend_reason), "io_uring", (int)info->io_uring_active, "io_uring_writes",
+        (int)info->io_uring_writes, "io_uring_reads", (int)info->io_uring_reads, "io_uring_reason",
+        json_name(info->io_uring_reason), "clean_marks", json_u64(info->clean_marks), "recovery_ns",
+        json_u64(info->recovery_ns), "recovery_walked_bytes", json_u64(info->recovery_walked_bytes),
+        "recovered_torn_tails", json_u64(info->recovered_torn_tails), "recovered_batches_dropped",
+        json_u64(info->recovered_batches_dropped), "recovered_damages", json_u64(info->recovered_damages),
+        "recovered_adopted", json_u64(info->recovered_adopted), "recovery_note", json_name(info->recovery_note));
 
     out_json(&out, object);
 }
@@ -113,6 +116,8 @@ static void print_log(const struct walrus_log_info *info)
     out_printf(&out, "bytes on disk  %" PRIu64 "\n", info->block_bytes);
     out_printf(&out, "sync           %s\n", sync_text(&info->sync, text));
     out_printf(&out, "consistency    %s\n", consistency_text(&info->consistency, text));
+    out_printf(&out, "retention      %s; freed since open: %" PRIu64 " blocks, %" PRIu64 " bytes\n",
+               retention_text(&info->retention, text), info->freed_blocks, info->freed_bytes);
     out_printf(&out, "backend        %s%s%s\n", backend_text(info), info->backend_reason[0] != '\0' ? ": " : "",
                info->backend_reason);
     out_printf(&out, "io_uring       %s%s%s\n", io_uring_text(info), info->io_uring_reason[0] != '\0' ? ": " : "",
@@ -137,7 +142,8 @@ int cmd_stat(struct cli *cli, int argc, char **argv)
         .doc =
             "Figures of the log, then a line per topic; CURSOR and LAG are those of the default group.\v"
             "--json: one object of type log (topics, namespaces, segments, blocks, disk_bytes, sync, consistency, "
-            "backend, backend_reason, io_uring, io_uring_writes, io_uring_reads, io_uring_reason, clean_marks, "
+            "retention, freed_blocks, freed_bytes, backend, backend_reason, io_uring, io_uring_writes, io_uring_reads, "
+            "io_uring_reason, clean_marks, "
             "recovery_ns, "
             "recovery_walked_bytes, "
             "recovered_torn_tails, recovered_batches_dropped, recovered_damages, "

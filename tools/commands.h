@@ -21,6 +21,7 @@ int cmd_cursor_get(struct cli *cli, int argc, char **argv);
 int cmd_cursor_set(struct cli *cli, int argc, char **argv);
 int cmd_cursor_rm(struct cli *cli, int argc, char **argv);
 int cmd_batch(struct cli *cli, int argc, char **argv);
+int cmd_trim(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);
 int cmd_dump(struct cli *cli, int argc, char **argv);
 int cmd_stat(struct cli *cli, int argc, char **argv);

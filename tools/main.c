@@ -34,6 +34,7 @@ static const struct command {
     {"cursor set", cmd_cursor_set, "move a group on a topic"},
     {"cursor rm", cmd_cursor_rm, "forget where a group stands on a topic"},
     {"batch", cmd_batch, "append entries all or none"},
+    {"trim", cmd_trim, "give up the oldest entries of a topic"},
     {"check", cmd_check, "verify every byte of a log, with the exact place of damage"},
     {"dump", cmd_dump, "the structure of a log, one line per item"},
     {"stat", cmd_stat, "figures of a log and its topics"},

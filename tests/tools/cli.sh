@@ -24,7 +24,7 @@ expect 0 "$WALRUS" version
 expect 0 "$WALRUS" version --json
 json 'len(o) == 1 and o[0]["version"].count(".") == 2'
 for command in "topic ls" "topic create" "topic info" "topic config" "topic rm" "group ls" "group create" "group config" \
-               "group rm" "group describe" "cursor get" "cursor set" "cursor rm" produce cat consume batch check dump stat \
+               "group rm" "group describe" "cursor get" "cursor set" "cursor rm" produce cat consume batch trim check dump stat \
                "bench writes" "bench reads" "bench batch" "bench mount" "bench scale" version; do
     # shellcheck disable=SC2086
     expect 0 "$WALRUS" $command --help
@@ -217,6 +217,24 @@ expect 0 "$WALRUS" topic rm whole long
 expect 66 "$WALRUS" cat long
 expect 66 "$WALRUS" topic rm long
 expect 0 "$WALRUS" check
+
+# ---- trim: what is before the place is gone, also for whoever opens the log next; a dry run touches nothing
+seq 1 100 | expect 0 "$WALRUS" produce trimmed
+expect 0 "$WALRUS" trim --dry-run trimmed 40
+out_has "40 entries would go"
+expect 0 "$WALRUS" cat trimmed
+[ "$(wc -l <"$tmp/out")" = 100 ] || fail "a dry run of trim took $((100 - $(wc -l <"$tmp/out"))) entries"
+expect 0 "$WALRUS" trim trimmed 40
+expect 0 "$WALRUS" cat trimmed
+[ "$(head -n 1 "$tmp/out") $(wc -l <"$tmp/out")" = "41 60" ] || fail "after trim: $(head -n 1 "$tmp/out") first"
+expect 0 "$WALRUS" trim --json trimmed -o -10
+[ "$(jq -c '[.from, .to, .entries, .trimmed]' "$tmp/out")" = "[40,90,50,true]" ] || fail "trim --json: $(cat "$tmp/out")"
+expect 64 "$WALRUS" trim trimmed 200
+expect 64 "$WALRUS" trim trimmed
+expect 66 "$WALRUS" trim nothing-there 1
+expect 0 "$WALRUS" stat --json
+[ "$(jq -r 'select(.type == "log") | .retention' "$tmp/out")" = consumed ] || fail "stat --json: $(head -n 1 "$tmp/out")"
+expect 0 "$WALRUS" topic rm trimmed
 
 # ---- bench, small: it runs, verifies what it wrote, and leaves nothing behind
 mkdir "$tmp/bench"
