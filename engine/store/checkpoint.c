@@ -13,7 +13,6 @@
 
 /* With a shorter interval a checkpoint ahead of time would come with nearly every call. */
 #define AHEAD_INTERVAL_MIN 64u
-#define JOBS_MAX 64u
 
 static struct walrus_log *log_of(const struct group_cursor *cursor)
 {
@@ -129,10 +128,8 @@ enum walrus_code checkpoint_locked(struct group_cursor *cursor, struct cursor_pl
         else
             put_back_locked(cursor, existed, durable_before);
     }
-    if (code == WALRUS_OK) {
-        cursor->wanted = false; /* it named an earlier place */
+    if (code == WALRUS_OK)
         return WALRUS_OK;
-    }
     atomic_store(&cursor->durable_sequence, durable_before);
     atomic_store(&cursor->exists, existed);
     return error_prefix(error, code, "checkpoint the cursor of '%s' at %" PRIu64, cursor->topic->name, place.sequence);
@@ -140,6 +137,7 @@ enum walrus_code checkpoint_locked(struct group_cursor *cursor, struct cursor_pl
 
 enum walrus_code checkpoint_low_locked(struct group_cursor *cursor, struct walrus_error *error)
 {
+    checkpoint_notice_locked(cursor);
     struct cursor_place low = group_cursor_low_locked(cursor);
     if (!atomic_load(&cursor->exists) || low.sequence == atomic_load(&cursor->durable_sequence) ||
         atomic_load(&cursor->topic->deleted) || atomic_load(&cursor->group->deleted))
@@ -159,30 +157,83 @@ enum walrus_code checkpoint_erase_locked(struct group_cursor *cursor, struct wal
     }
     atomic_store(&cursor->exists, false);
     cursor->has_slot = false;
-    cursor->wanted = false;
     cursor_file_free_slot(file, cursor->slot, record.generation);
     return WALRUS_OK;
 }
 
-/* ---- when ---- */
+/* ---- ahead of time ---- */
+
+void checkpoint_notice_locked(struct group_cursor *cursor)
+{
+    if (atomic_load_explicit(&cursor->ahead_state, memory_order_acquire) != AHEAD_ENDED)
+        return;
+    /* A failure is met by the call that has to wait for this. All up to the place was handed out: no need to put
+     * anything back. */
+    if (cursor->ahead_code == WALRUS_OK)
+        took_effect_locked(cursor, &cursor->ahead_record);
+    atomic_store(&cursor->ahead_state, AHEAD_IDLE);
+}
 
 void checkpoint_await_locked(struct group_cursor *cursor)
 {
-    while (cursor->checkpointing)
+    /* Either the worker finds that it is awaited, or we find that it has ended. */
+    atomic_store(&cursor->ahead_awaited, true);
+    while (atomic_load(&cursor->ahead_state) == AHEAD_UNDER_WAY)
         pthread_cond_wait(&cursor->checkpoint_ended, &cursor->lock);
+    atomic_store(&cursor->ahead_awaited, false);
+    checkpoint_notice_locked(cursor);
 }
 
-/* What is wanted next is noted also while an earlier place is being written. */
-static void want_locked(struct group_cursor *cursor, struct cursor_place place)
+static void ask_locked(struct group_cursor *cursor, struct cursor_place place)
 {
-    cursor->wanted_place = place;
-    if (!cursor->wanted)
-        cursor->wanted = cursor_worker_ask_checkpoint(&log_of(cursor)->cursor_worker, cursor);
+    if (atomic_load(&cursor->ahead_state) != AHEAD_IDLE)
+        return;
+    cursor->ahead_record = next_record(cursor, place);
+    atomic_store(&cursor->ahead_state, AHEAD_UNDER_WAY);
+    if (!cursor_worker_ask_checkpoint(&log_of(cursor)->cursor_worker, cursor))
+        atomic_store(&cursor->ahead_state, AHEAD_IDLE);
 }
+
+/* The worker does not wait for a lock that a busy reader hardly gives up: who comes next takes note. */
+static void end_ahead(struct group_cursor *cursor, enum walrus_code code)
+{
+    cursor->ahead_code = code;
+    atomic_store(&cursor->ahead_state, AHEAD_ENDED);
+    if (atomic_load(&cursor->ahead_awaited)) {
+        pthread_mutex_lock(&cursor->lock);
+        pthread_cond_broadcast(&cursor->checkpoint_ended);
+        pthread_mutex_unlock(&cursor->lock);
+    } else if (pthread_mutex_trylock(&cursor->lock) == 0) {
+        checkpoint_notice_locked(cursor);
+        pthread_mutex_unlock(&cursor->lock);
+    }
+}
+
+void checkpoint_many(struct group_cursor **cursors, size_t count)
+{
+    enum walrus_code codes[CHECKPOINTS_AT_ONCE];
+    uint64_t tickets[CHECKPOINTS_AT_ONCE];
+    for (size_t i = 0; i < count; i++) {
+        struct group_cursor *cursor = cursors[i];
+        codes[i] = ready_data(cursor, cursor->ahead_record.sequence, NULL);
+        if (codes[i] == WALRUS_OK)
+            codes[i] =
+                cursor_file_put(&log_of(cursor)->cursors, cursor->slot, &cursor->ahead_record, &tickets[i], NULL);
+    }
+    /* The newest first: its sync serves the others. */
+    for (size_t i = count; i-- > 0;) {
+        if (codes[i] == WALRUS_OK)
+            codes[i] = cursor_file_wait(&log_of(cursors[i])->cursors, tickets[i], NULL);
+        end_ahead(cursors[i], codes[i]);
+    }
+}
+
+/* ---- when ---- */
 
 enum walrus_code checkpoint_step_locked(struct group_cursor *cursor, const struct checkpoint_step *step, bool *again,
                                         struct walrus_error *error)
 {
+    checkpoint_notice_locked(cursor);
     bool exists = atomic_load_explicit(&cursor->exists, memory_order_relaxed);
     uint64_t durable = atomic_load_explicit(&cursor->durable_sequence, memory_order_relaxed);
     bool strict = step->consistency.mode == WALRUS_STRICTLY_AT_ONCE;
@@ -191,74 +242,17 @@ enum walrus_code checkpoint_step_locked(struct group_cursor *cursor, const struc
     *again = false;
     bool must = !exists || (place->sequence != durable && (strict || step->after.sequence - durable > interval));
     if (!must) {
-        if (!strict && interval >= AHEAD_INTERVAL_MIN && place->sequence - durable >= interval / 2 &&
-            !cursor->checkpointing)
-            want_locked(cursor, *place);
+        if (!strict && interval >= AHEAD_INTERVAL_MIN && place->sequence - durable >= interval / 2)
+            ask_locked(cursor, *place);
         return WALRUS_OK;
     }
     if (step->nonblock)
         return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "reading '%s' would wait for its checkpoint",
                          cursor->topic->name);
-    if (cursor->checkpointing) {
+    if (atomic_load(&cursor->ahead_state) == AHEAD_UNDER_WAY) {
         checkpoint_await_locked(cursor);
         *again = true;
         return WALRUS_OK;
     }
     return checkpoint_locked(cursor, *place, error);
-}
-
-/* ---- by the worker ---- */
-
-struct job {
-    struct group_cursor *cursor;
-    struct cursor_record record;
-    uint64_t ticket;
-    enum walrus_code code;
-};
-
-static bool begin_job(struct job *job, struct group_cursor *cursor)
-{
-    pthread_mutex_lock(&cursor->lock);
-    /* Asked for and overtaken since: a call has waited for a later place, the cursor was set, deleted, or is gone. */
-    bool due = cursor->wanted && atomic_load(&cursor->exists) &&
-               cursor->wanted_place.sequence > atomic_load(&cursor->durable_sequence);
-    cursor->wanted = false;
-    if (due) {
-        cursor->checkpointing = true;
-        *job = (struct job){.cursor = cursor, .record = next_record(cursor, cursor->wanted_place)};
-    }
-    pthread_mutex_unlock(&cursor->lock);
-    return due;
-}
-
-static void end_job(struct job *job)
-{
-    struct group_cursor *cursor = job->cursor;
-    pthread_mutex_lock(&cursor->lock);
-    /* A failure is met by the call that comes to wait for this. All up to the place was handed out: no need to put
-     * anything back. */
-    if (job->code == WALRUS_OK)
-        took_effect_locked(cursor, &job->record);
-    cursor->checkpointing = false;
-    pthread_cond_broadcast(&cursor->checkpoint_ended);
-    pthread_mutex_unlock(&cursor->lock);
-}
-
-void checkpoint_many(struct group_cursor **cursors, size_t count)
-{
-    struct job jobs[JOBS_MAX];
-    size_t job_count = 0;
-    for (size_t i = 0; i < count && job_count < JOBS_MAX; i++)
-        job_count += begin_job(&jobs[job_count], cursors[i]);
-    for (size_t i = 0; i < job_count; i++) {
-        struct cursor_file *file = &log_of(jobs[i].cursor)->cursors;
-        jobs[i].code = ready_data(jobs[i].cursor, jobs[i].record.sequence, NULL);
-        if (jobs[i].code == WALRUS_OK)
-            jobs[i].code = cursor_file_put(file, jobs[i].cursor->slot, &jobs[i].record, &jobs[i].ticket, NULL);
-    }
-    for (size_t i = job_count; i-- > 0;) {
-        if (jobs[i].code == WALRUS_OK)
-            jobs[i].code = cursor_file_wait(&log_of(jobs[i].cursor)->cursors, jobs[i].ticket, NULL);
-        end_job(&jobs[i]);
-    }
 }

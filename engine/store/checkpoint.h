@@ -20,6 +20,8 @@
 
 #include "store/group_cursor.h"
 
+#define CHECKPOINTS_AT_ONCE 64u
+
 /* What a call is about to do to a cursor. */
 struct checkpoint_step {
     struct walrus_consistency consistency;
@@ -42,13 +44,17 @@ enum walrus_code checkpoint_locked(struct group_cursor *cursor, struct cursor_pl
 /* The same at the first entry that is not done with, if it is not durable there and there is a reason to. */
 enum walrus_code checkpoint_low_locked(struct group_cursor *cursor, struct walrus_error *error);
 
-/* Waits until the worker is not at it; gives the lock up meanwhile. */
+/* Waits until the worker is not at it, and takes note; gives the lock up meanwhile. */
 void checkpoint_await_locked(struct group_cursor *cursor);
 
 /* Frees the slot durably: the cursor exists no more. The worker must not be at it. Needs the lock. */
 enum walrus_code checkpoint_erase_locked(struct group_cursor *cursor, struct walrus_error *error);
 
-/* For the worker: writes what is wanted of each cursor, with one sync for all. */
-void checkpoint_many(struct group_cursor **cursors, size_t count);
+/* Takes note of what the worker has done, if it has. Whoever looks at where the cursor is durable calls it before.
+ * Needs the lock. */
+void checkpoint_notice_locked(struct group_cursor *cursor);
+
+/* For the worker: does what each cursor has asked for, with one sync for all. */
+void checkpoint_many(struct group_cursor **cursors, size_t count); /* at most CHECKPOINTS_AT_ONCE */
 
 #endif

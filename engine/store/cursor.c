@@ -203,6 +203,33 @@ static enum walrus_code read_locked(struct walrus_cursor *handle, const struct w
     return WALRUS_OK;
 }
 
+/*
+ * The common case of single reads, for their speed: the entry is in memory, nothing is outstanding, and nothing needs
+ * to be made durable or asked for. Does what read_locked() would do. False, with nothing done: it is another case.
+ */
+static bool read_one_ahead(struct group_cursor *cursor, const struct walrus_consistency *consistency,
+                           struct walrus_entries *entries)
+{
+    if (cursor->ahead_next >= cursor->ahead.count || consistency->mode != WALRUS_AT_LEAST_ONCE ||
+        cursor->outstanding.root || !atomic_load_explicit(&cursor->exists, memory_order_relaxed) ||
+        atomic_load_explicit(&cursor->topic->first_sequence, memory_order_acquire) != cursor->settled_first)
+        return false;
+    const struct walrus_entry *next = &cursor->ahead.items[cursor->ahead_next];
+    uint64_t lag = next->sequence + 1 - atomic_load_explicit(&cursor->durable_sequence, memory_order_relaxed);
+    bool under_way = atomic_load_explicit(&cursor->ahead_state, memory_order_relaxed) == AHEAD_UNDER_WAY;
+    if (next->sequence != cursor->position.sequence ||
+        lag > (under_way ? consistency->interval_entries : consistency->interval_entries / 2))
+        return false;
+    entries_reset(entries);
+    if (!entries_add_copy(entries, next))
+        return false;
+    entries_settle(entries);
+    cursor->ahead_next++;
+    cursor->position.sequence = next->sequence + 1;
+    cursor->position.offset = next->offset + next->length + cursor->topic->delimiter_bytes;
+    return true;
+}
+
 enum walrus_code cursor_read(struct walrus_cursor *handle, const struct walrus_read_limits *limits, unsigned flags,
                              struct walrus_entries *entries, struct walrus_error *error)
 {
@@ -213,6 +240,11 @@ enum walrus_code cursor_read(struct walrus_cursor *handle, const struct walrus_r
     if (code != WALRUS_OK)
         return code;
     bool again;
+    if (bounded.max_entries == 1 && (flags & WALRUS_PEEK) == 0 &&
+        read_one_ahead(handle->shared, &consistency, entries)) {
+        pthread_mutex_unlock(&handle->shared->lock);
+        return WALRUS_OK;
+    }
     do
         code = read_locked(handle, &bounded, &consistency, flags, entries, &again, error);
     while (again);

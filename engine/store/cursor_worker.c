@@ -9,8 +9,6 @@
 #include "store/checkpoint.h"
 #include "store/watch.h"
 
-#define AT_ONCE_MAX 64u
-
 /* ---- leases ---- */
 
 /* The cursor whose lease has ended by now, or NULL and when to look again. */
@@ -62,12 +60,11 @@ static void let_go(struct group_cursor *cursor)
 /* Does one round of work, with the lock given up. False: there is nothing to do before *next_ns. */
 static bool work_locked(struct cursor_worker *worker, uint64_t *next_ns)
 {
-    struct group_cursor *cursors[AT_ONCE_MAX];
+    struct group_cursor *cursors[CHECKPOINTS_AT_ONCE];
     size_t count = 0;
-    while (worker->queue && count < AT_ONCE_MAX) {
+    while (worker->queue && count < CHECKPOINTS_AT_ONCE) {
         struct group_cursor *cursor = worker->queue;
         LL_DELETE2(worker->queue, cursor, queue_next);
-        cursor->queued = false;
         cursors[count++] = cursor;
     }
     struct group_cursor *due = due_locked(worker, clock_monotonic_ns(), next_ns);
@@ -158,10 +155,9 @@ void cursor_worker_fini(struct cursor_worker *worker)
 bool cursor_worker_ask_checkpoint(struct cursor_worker *worker, struct group_cursor *cursor)
 {
     pthread_mutex_lock(&worker->lock);
-    bool asked = cursor->queued;
-    if (!asked && ready_locked(worker)) {
+    bool asked = ready_locked(worker);
+    if (asked) {
         hold(cursor);
-        cursor->queued = asked = true;
         LL_APPEND2(worker->queue, cursor, queue_next);
         pthread_cond_signal(&worker->wake);
     }

@@ -31,7 +31,7 @@ void cursor_worker_init(struct cursor_worker *worker);
 void cursor_worker_stop(struct cursor_worker *worker);
 void cursor_worker_fini(struct cursor_worker *worker);
 
-/* Has checkpoint_many() called for the cursor soon. False: nobody is there to do it. Needs the cursor's lock. */
+/* Has checkpoint_many() called for the cursor soon, once. False: nobody is there to do it. Needs the cursor's lock. */
 bool cursor_worker_ask_checkpoint(struct cursor_worker *worker, struct group_cursor *cursor);
 
 /* When the cursor's next lease ends (NO_LEASE: it has none). Needs the cursor's lock. */

@@ -400,6 +400,7 @@ static void describe(struct group_cursor *cursor, struct walrus_cursor_info *inf
     struct topic_view view;
     memset(info, 0, sizeof(*info));
     pthread_mutex_lock(&cursor->lock);
+    checkpoint_notice_locked(cursor);
     group_cursor_settle_locked(cursor);
     topic_view(topic, &view);
     if (cursor->position.offset == 0 && cursor->position.sequence > 0)

@@ -30,6 +30,13 @@ struct cursor_place {
     uint64_t offset; /* 0 where it is not known without reading */
 };
 
+/* What has become of a checkpoint ahead of time. */
+enum checkpoint_ahead {
+    AHEAD_IDLE = 0,  /* none, or its result was taken note of */
+    AHEAD_UNDER_WAY, /* the worker has it */
+    AHEAD_ENDED,     /* the result is there: whoever has the lock next takes note of it */
+};
+
 struct group_cursor {
     struct walrus_topic *topic; /* owns the cursor; handles hold references to the topic */
     struct group *group;
@@ -59,13 +66,14 @@ struct group_cursor {
     uint64_t durable_offset;     /* 0: unknown */
     uint64_t checkpointed_ns;
     uint64_t durable_block; /* first sequence of the block that holds durable_sequence, when somebody last looked */
-    bool checkpointing;     /* the worker writes one; the lock is free meanwhile */
-    bool wanted;            /* the worker has been asked for one, at wanted_place */
-    struct cursor_place wanted_place;
+    /* The checkpoint that the worker has been asked for; the lock is free meanwhile. */
+    _Atomic enum checkpoint_ahead ahead_state; /* idle and under way: the lock; ended: the worker */
+    _Atomic bool ahead_awaited;                /* somebody sleeps until it has ended */
+    struct cursor_record ahead_record;         /* fixed while it is under way */
+    enum walrus_code ahead_code;               /* the worker's, until it has ended */
 
     /* cursor_worker.lock */
-    struct group_cursor *queue_next; /* among those that wait for a checkpoint */
-    bool queued;
+    struct group_cursor *queue_next;              /* among those that wait for a checkpoint */
     struct group_cursor *lease_next, *lease_prev; /* among those with leases */
     bool has_lease;
     uint64_t lease_end_ns;
