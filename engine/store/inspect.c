@@ -329,10 +329,8 @@ static void show_lost_begin(struct inspection *inspection, const struct found_no
 /* Decides where each topic begins and ends, as recovery does. */
 static enum walrus_code find_ends(struct inspection *inspection, struct walrus_error *error)
 {
-    struct found_node *node, *next;
     enum walrus_code code = WALRUS_OK;
-    HASH_ITER(hh, inspection->recovery.nodes, node, next)
-    {
+    for (struct found_node *node = inspection->recovery.nodes.first; node; node = node->next) {
         if (code != WALRUS_OK || node->deleted || (node->block_count == 0 && node->cursor_count == 0 && !node->trimmed))
             continue;
         uint8_t framing = node->record.framing <= WALRUS_FRAMING_NUL ? node->record.framing : 0;
@@ -347,9 +345,7 @@ static enum walrus_code find_ends(struct inspection *inspection, struct walrus_e
 /* Lists all blocks with what their topics' ends mean for them. */
 static void place_blocks(struct inspection *inspection, struct placed_block *placed, size_t *count)
 {
-    struct found_node *node, *next;
-    HASH_ITER(hh, inspection->recovery.nodes, node, next)
-    {
+    for (struct found_node *node = inspection->recovery.nodes.first; node; node = node->next) {
         if (node->is_topic && !node->deleted)
             inspection->summary.topics++;
         uint64_t end = node->topic ? node->end.at.sequence : 0;
@@ -390,12 +386,10 @@ static enum walrus_code inspect_segments(struct inspection *inspection, struct w
 {
     struct segment_set *segments = &inspection->log->segments;
     size_t total = 0, count = 0;
-    struct found_node *node, *next;
     enum walrus_code code = find_ends(inspection, error);
     if (code != WALRUS_OK)
         return code;
-    HASH_ITER(hh, inspection->recovery.nodes, node, next)
-    {
+    for (struct found_node *node = inspection->recovery.nodes.first; node; node = node->next) {
         total += node->block_count + node->aside_count;
     }
     struct placed_block *placed = calloc(total + 1, sizeof(*placed));
@@ -458,9 +452,7 @@ enum walrus_code inspect_on(struct io *io, unsigned flags, int (*visit)(const st
         code = group_table_init(&inspection.log->groups, error);
         if (code == WALRUS_OK)
             code = run(&inspection, error);
-        struct found_node *node, *next;
-        HASH_ITER(hh, inspection.recovery.nodes, node, next)
-        {
+        for (struct found_node *node = inspection.recovery.nodes.first; node; node = node->next) {
             if (node->topic)
                 topic_release(node->topic);
         }

@@ -147,8 +147,7 @@ enum walrus_code inspect_catalog(struct inspection *inspection, struct walrus_er
 
 static const char *topic_name_of(struct inspection *inspection, uint64_t id)
 {
-    struct found_node *node;
-    HASH_FIND(hh, inspection->recovery.nodes, &id, sizeof(id), node);
+    struct found_node *node = recovery_find_node(&inspection->recovery, id);
     return node && node->record.name[0] ? node->record.name : NULL;
 }
 

@@ -33,19 +33,6 @@ void recovery_note(struct recovery *recovery, uint64_t *counter, const char *for
     va_end(args);
 }
 
-struct found_node *recovery_node(struct recovery *recovery, uint64_t id)
-{
-    struct found_node *node;
-    HASH_FIND(hh, recovery->nodes, &id, sizeof(id), node);
-    if (!node && (node = calloc(1, sizeof(*node)))) {
-        node->id = id;
-        node->cut_sequence = UINT64_MAX;
-        HASH_ADD(hh, recovery->nodes, id, sizeof(id), node);
-        recovery->highest_id = max_u64(recovery->highest_id, id);
-    }
-    return node;
-}
-
 /* ---- 1. catalogue ---- */
 
 bool recovery_expect_segment(struct recovery *recovery, uint64_t id)
@@ -82,6 +69,18 @@ static enum walrus_code take_group(struct recovery *recovery, const struct catal
         recovery_note(recovery, &recovery->log->findings.damages,
                       "catalogue: record %" PRIu64 " makes a group that cannot be, or should be gone", record->number);
     return code;
+}
+
+static void take_settings(struct node_record *into, const struct catalog_record *record)
+{
+    into->mode = record->mode;
+    into->uid = record->uid;
+    into->gid = record->gid;
+    into->framing = record->framing;
+    into->sync_mode = record->sync_mode;
+    into->sync_interval_ms = record->sync_interval_ms;
+    into->retention_mode = record->retention_mode;
+    into->retention_limit = record->retention_limit;
 }
 
 enum walrus_code recovery_take_record(const struct catalog_record *record, void *context, struct walrus_error *error)
@@ -128,8 +127,9 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
         }
         node->is_topic = record->type == CATALOG_TOPIC_CREATED;
         node->has_created = true;
-        node->record = *record;
-        break;
+        node->record.time_ns = record->time_ns;
+        take_settings(&node->record, record);
+        return recovery_name_node(node, record->name) ? WALRUS_OK : no_memory(error);
     case CATALOG_TOPIC_DELETED:
     case CATALOG_NAMESPACE_REMOVED:
         node->is_topic = record->type == CATALOG_TOPIC_DELETED;
@@ -137,14 +137,7 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
         recovery->dead_records += 2;
         break;
     case CATALOG_CHANGED:
-        node->record.mode = record->mode;
-        node->record.uid = record->uid;
-        node->record.gid = record->gid;
-        node->record.sync_mode = record->sync_mode;
-        node->record.framing = record->framing;
-        node->record.sync_interval_ms = record->sync_interval_ms;
-        node->record.retention_mode = record->retention_mode;
-        node->record.retention_limit = record->retention_limit;
+        take_settings(&node->record, record);
         recovery->dead_records++;
         break;
     case CATALOG_TOPIC_TRIMMED:
@@ -160,9 +153,7 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
 
 static enum walrus_code make_namespaces(struct recovery *recovery, struct walrus_error *error)
 {
-    struct found_node *node, *next;
-    HASH_ITER(hh, recovery->nodes, node, next)
-    {
+    for (struct found_node *node = recovery->nodes.first; node; node = node->next) {
         if (node->is_topic || node->deleted || !node->has_created)
             continue;
         struct walrus_attributes attributes = {node->record.mode, node->record.uid, node->record.gid};
@@ -189,7 +180,8 @@ static enum walrus_code find_topic(struct recovery *recovery, struct found_node 
     if (!topic)
         return no_memory(error);
     topic->attributes = (struct walrus_attributes){node->record.mode, node->record.uid, node->record.gid};
-    topic_settings_from_record(topic, &node->record);
+    topic_take_settings(topic, (struct walrus_sync_policy){node->record.sync_mode, node->record.sync_interval_ms},
+                        (struct walrus_retention){node->record.retention_mode, node->record.retention_limit});
     topic->created_ns = node->record.time_ns;
     node->topic = topic;
     return recovery_walk(recovery, node, error);
@@ -225,10 +217,8 @@ static void free_deleted(struct recovery *recovery, struct found_node *node)
 
 static enum walrus_code make_topics(struct recovery *recovery, struct walrus_error *error)
 {
-    struct found_node *node, *next;
     enum walrus_code code = make_namespaces(recovery, error);
-    HASH_ITER(hh, recovery->nodes, node, next)
-    {
+    for (struct found_node *node = recovery->nodes.first; node; node = node->next) {
         if (code == WALRUS_OK && node->is_topic && !node->deleted && node->record.name[0] != '\0')
             code = find_topic(recovery, node, error);
     }
@@ -237,8 +227,7 @@ static enum walrus_code make_topics(struct recovery *recovery, struct walrus_err
     if (code == WALRUS_OK)
         code = recovery_blot_parts(recovery, error);
     recovery->log->names.next_id = max_u64(recovery->log->names.next_id, recovery->highest_id + 1);
-    HASH_ITER(hh, recovery->nodes, node, next)
-    {
+    for (struct found_node *node = recovery->nodes.first; node; node = node->next) {
         if (code == WALRUS_OK && node->deleted)
             free_deleted(recovery, node);
         if (node->topic && code == WALRUS_OK) {
@@ -316,14 +305,7 @@ static enum walrus_code make_durable(struct recovery *recovery, struct walrus_er
 
 void recovery_fini(struct recovery *recovery)
 {
-    struct found_node *node, *next;
-    HASH_ITER(hh, recovery->nodes, node, next)
-    {
-        HASH_DEL(recovery->nodes, node);
-        free(node->blocks);
-        free(node->cursors);
-        free(node);
-    }
+    recovery_free_nodes(recovery);
     free(recovery->missing_segments);
     free(recovery->bad_places);
     free(recovery->parts);

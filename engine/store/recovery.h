@@ -17,8 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <uthash.h>
-
 #include "format/block_header.h"
 #include "format/catalog_record.h"
 #include "format/cursor_slot.h"
@@ -84,19 +82,33 @@ struct topic_end {
     uint64_t damages;
 };
 
+/* What the catalogue says of a node. */
+struct node_record {
+    uint64_t time_ns;
+    uint32_t mode;
+    uint32_t uid;
+    uint32_t gid;
+    uint8_t framing;
+    uint8_t sync_mode;
+    uint8_t retention_mode;
+    uint32_t sync_interval_ms;
+    uint64_t retention_limit;
+    char *name; /* owned; empty if nothing says it */
+};
+
 /* A topic or namespace, from the catalogue or from the blocks that name it. */
 struct found_node {
-    UT_hash_handle hh;
+    struct found_node *next; /* in the order in which they were met */
     uint64_t id;
     bool is_topic;
     bool in_catalog;
     bool deleted;
-    bool has_created;             /* its record of creation was seen */
-    bool trimmed;                 /* that it was trimmed is on record */
-    struct catalog_record record; /* name, attributes, settings */
-    struct found_block *blocks;   /* owned */
-    size_t block_count;           /* superseded and trimmed ones apart, once they are known */
-    size_t aside_count;           /* these stand behind the others */
+    bool has_created; /* its record of creation was seen */
+    bool trimmed;     /* that it was trimmed is on record */
+    struct node_record record;
+    struct found_block *blocks; /* owned */
+    size_t block_count;         /* superseded and trimmed ones apart, once they are known */
+    size_t aside_count;         /* these stand behind the others */
     size_t block_capacity;
     struct found_cursor *cursors; /* owned; in the order of their slots */
     size_t cursor_count;
@@ -109,6 +121,14 @@ struct found_node {
     uint64_t cut_sequence; /* the first entry of a batch that does not count, or UINT64_MAX; the walk ends there */
     uint64_t cut_end;      /* behind that batch's last entry */
     bool deletion_needed;  /* the record that it was deleted must stay, for the sake of a batch */
+};
+
+struct found_nodes {
+    struct found_node *first; /* of all, by their `next` */
+    struct found_node *last;
+    struct found_node **slots;
+    size_t slot_count;
+    size_t count;
 };
 
 /* A damaged file header or block header. */
@@ -140,7 +160,7 @@ struct found_part {
 
 struct recovery {
     struct walrus_log *log;
-    struct found_node *nodes; /* hash by id */
+    struct found_nodes nodes;
     struct walrus_attributes root;
     bool root_changed;
     uint64_t record_count;
@@ -223,8 +243,13 @@ bool recovery_release_block(struct recovery *recovery, const struct found_block 
 /* Begins a scan of the block, through recovery->window. */
 void recovery_scan(struct block_scan *scan, const struct found_block *block, uint8_t *window);
 
+/* NULL: there is none. */
+struct found_node *recovery_find_node(const struct recovery *recovery, uint64_t id);
 /* The node with this id, made if need be. NULL when out of memory. */
 struct found_node *recovery_node(struct recovery *recovery, uint64_t id);
+/* False when out of memory. */
+bool recovery_name_node(struct found_node *node, const char *name);
+void recovery_free_nodes(struct recovery *recovery);
 
 /* Frees what the steps have gathered; the topics are not its own. */
 void recovery_fini(struct recovery *recovery);

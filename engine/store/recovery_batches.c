@@ -262,8 +262,7 @@ static enum next_part judge_by_topic(const struct found_node *node, uint64_t seq
 
 static struct found_node *next_node(const struct recovery *recovery, const struct found_part *part)
 {
-    struct found_node *node;
-    HASH_FIND(hh, recovery->nodes, &part->commit.next_topic_id, sizeof(part->commit.next_topic_id), node);
+    struct found_node *node = recovery_find_node(recovery, part->commit.next_topic_id);
     return node;
 }
 
@@ -415,9 +414,7 @@ enum walrus_code recovery_settle_batches(struct recovery *recovery, struct walru
         return code;
     spread_proofs(recovery);
     cut_topics(recovery);
-    struct found_node *node, *next;
-    HASH_ITER(hh, recovery->nodes, node, next)
-    {
+    for (struct found_node *node = recovery->nodes.first; node; node = node->next) {
         if (code != WALRUS_OK || node->cut_sequence == UINT64_MAX)
             continue;
         recovery->log->findings.damages -= node->end.damages;
@@ -448,10 +445,8 @@ enum walrus_code recovery_blot_parts(struct recovery *recovery, struct walrus_er
 
 enum walrus_code recovery_emit_deletions(struct recovery *recovery, struct catalog *into, struct walrus_error *error)
 {
-    struct found_node *node, *next;
     enum walrus_code code = WALRUS_OK;
-    HASH_ITER(hh, recovery->nodes, node, next)
-    {
+    for (struct found_node *node = recovery->nodes.first; node; node = node->next) {
         uint64_t ticket;
         struct catalog_record record = {
             .type = CATALOG_TOPIC_DELETED, .node_id = node->id, .time_ns = clock_realtime_ns()};

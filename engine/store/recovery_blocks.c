@@ -113,7 +113,8 @@ static enum walrus_code add_block(struct recovery *recovery, struct segment *seg
     if (!node->has_created && !node->deleted && node->record.name[0] == '\0') {
         node->is_topic = true;
         /* What only a block says of its topic: all but owner and settings. */
-        memcpy(node->record.name, header->name, (size_t)header->name_bytes + 1);
+        if (!recovery_name_node(node, header->name))
+            return no_memory(error);
         node->record.framing = header->framing;
         node->record.mode = node->in_catalog ? node->record.mode : 0644;
         node->record.time_ns = header->created_ns;
@@ -135,8 +136,7 @@ static bool belongs(const struct recovery *recovery, const struct segment *segme
 /* The topic of a marked block, if the block need not be looked at. */
 static struct found_node *vouched_node(const struct recovery *recovery, const struct marked_block *marked)
 {
-    struct found_node *node;
-    HASH_FIND(hh, recovery->nodes, &marked->topic_id, sizeof(marked->topic_id), node);
+    struct found_node *node = recovery_find_node(recovery, marked->topic_id);
     /* A topic that the catalogue has lost is known by its blocks' headers only. */
     if (!node || (!node->has_created && !node->deleted))
         return NULL;

@@ -39,7 +39,6 @@ static bool add(struct found_node *node, const struct found_cursor *cursor)
 enum walrus_code recovery_keep_cursor(struct recovery *recovery, const struct found_cursor *cursor, bool *used,
                                       struct walrus_error *error)
 {
-    struct found_node *node;
     const struct cursor_record *record = &cursor->record;
     *used = false;
     recovery->highest_id = max_u64(recovery->highest_id, record->topic_id);
@@ -50,7 +49,7 @@ enum walrus_code recovery_keep_cursor(struct recovery *recovery, const struct fo
             return WALRUS_OK; /* it was deleted */
         group_release(group);
     }
-    HASH_FIND(hh, recovery->nodes, &record->topic_id, sizeof(record->topic_id), node);
+    struct found_node *node = recovery_find_node(recovery, record->topic_id);
     if (!node || !node->is_topic || node->deleted)
         return WALRUS_OK;
     if (!add(node, cursor))

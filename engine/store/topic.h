@@ -161,7 +161,7 @@ void topic_set_framing(struct walrus_topic *topic, enum walrus_framing framing);
 
 /* To the record, under the names lock; and from it, in recovery (all but the framing). */
 void topic_settings_to_record(const struct walrus_topic *topic, struct catalog_record *record);
-void topic_settings_from_record(struct walrus_topic *topic, const struct catalog_record *record);
+void topic_take_settings(struct walrus_topic *topic, struct walrus_sync_policy sync, struct walrus_retention retention);
 
 /* walrus_topic_configure(), arguments checked. */
 enum walrus_code topic_configure(struct walrus_topic *topic, const struct walrus_topic_settings *settings,

@@ -57,10 +57,8 @@ void topic_settings_to_record(const struct walrus_topic *topic, struct catalog_r
     record->retention_limit = topic->retention.limit;
 }
 
-void topic_settings_from_record(struct walrus_topic *topic, const struct catalog_record *record)
+void topic_take_settings(struct walrus_topic *topic, struct walrus_sync_policy sync, struct walrus_retention retention)
 {
-    struct walrus_sync_policy sync = {record->sync_mode, record->sync_interval_ms};
-    struct walrus_retention retention = {record->retention_mode, record->retention_limit};
     /* What a newer version wrote and this one does not know is as if it was never set. */
     if (sync.mode <= WALRUS_SYNC_NONE && (sync.mode != WALRUS_SYNC_EVERY || sync.interval_ms > 0))
         topic_set_sync(topic, sync);
