@@ -617,6 +617,39 @@ static void *look_for_parts(void *argument)
     return NULL;
 }
 
+/* How many entries that are parts of a batch ("part") readers see in a topic. */
+static uint64_t count_parts(struct walrus_topic *topic, struct walrus_entries *entries)
+{
+    struct walrus_position position = {0};
+    struct walrus_read_limits limits = {.max_bytes = 1 << 20};
+    struct walrus_error error;
+    uint64_t count = 0;
+    do {
+        REQUIRE(walrus_read_entries(topic, &position, &limits, entries, &error) == WALRUS_OK);
+        for (size_t i = 0; i < entries->count; i++)
+            count += entries->items[i].length == 4;
+    } while (entries->count > 0);
+    return count;
+}
+
+/* As above where other entries stand between. */
+static void *look_for_parts_among_others(void *argument)
+{
+    struct looker *looker = argument;
+    struct walrus_entries entries = {0};
+    for (size_t first = 0; !atomic_load(&looker->stop); first++) {
+        uint64_t seen = 0;
+        for (size_t i = 0; i < looker->several->count; i++) {
+            uint64_t count = count_parts(looker->several->topics[(first + i) % looker->several->count], &entries);
+            REQUIRE(count >= seen);
+            seen = count;
+        }
+        looker->looks++;
+    }
+    walrus_entries_free(&entries);
+    return NULL;
+}
+
 struct appender {
     struct temp_log *temp;
     struct several *several;
@@ -709,12 +742,13 @@ static void single_appends_between_show_no_halves(void **state)
     struct several several = {.count = 3};
     static const enum walrus_sync_mode modes[] = {WALRUS_SYNC_NONE, WALRUS_SYNC_EACH, WALRUS_SYNC_NONE};
     pthread_t threads[6];
+    struct looker looker = {.several = &several};
     temp_log_open(temp);
     for (size_t i = 0; i < 3; i++) {
         char name[] = {'t', (char)('0' + i), '\0'};
         several.topics[i] = open_topic(temp, name, WALRUS_FRAMING_LINE, modes[i]);
     }
-    /* Batches over all, from two threads; an entry of one byte more for each single append. */
+    /* Batches over all, from two threads, and single appends to each. */
     struct appender batches[2] = {{temp, &several, 0, 60, 0}, {temp, &several, 1, 60, 0}};
     struct single singles[3] = {
         {several.topics[0], 150, 0}, {several.topics[1], 60, 0}, {several.topics[2], 60, WALRUS_DURABLE}};
@@ -722,8 +756,12 @@ static void single_appends_between_show_no_halves(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, append_rounds, &batches[i]), 0);
     for (int i = 0; i < 3; i++)
         assert_int_equal(pthread_create(&threads[2 + i], NULL, append_singles, &singles[i]), 0);
+    assert_int_equal(pthread_create(&threads[5], NULL, look_for_parts_among_others, &looker), 0);
     for (int i = 0; i < 5; i++)
         pthread_join(threads[i], NULL);
+    atomic_store(&looker.stop, true);
+    pthread_join(threads[5], NULL);
+    assert_true(looker.looks > 0);
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(info_of(several.topics[i]).next_sequence, 120 + singles[i].calls);
     close_several(&several);
