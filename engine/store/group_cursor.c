@@ -216,12 +216,23 @@ enum walrus_code group_cursor_check_locked(const struct group_cursor *cursor, st
                      cursor->group->name);
 }
 
+/* What lies before the topic's beginning is handed out no more, and holds nothing back. */
+static uint64_t lowest_locked(const struct group_cursor *cursor, uint64_t first, uint64_t end)
+{
+    uint64_t begin = atomic_load_explicit(&cursor->topic->first_sequence, memory_order_acquire);
+    uint64_t otherwise = cursor->position.sequence;
+    uint64_t lowest = outstanding_low_without(&cursor->outstanding, 0, begin, otherwise);
+    if (lowest >= first && lowest < end)
+        lowest = outstanding_low_without(&cursor->outstanding, 0, end, otherwise);
+    return lowest;
+}
+
 struct cursor_place group_cursor_low_without_locked(const struct group_cursor *cursor, uint64_t first, uint64_t end)
 {
     struct cursor_place low = {cursor->position.sequence, cursor->position.offset};
     if (!cursor->outstanding.root)
         return low;
-    low.sequence = outstanding_low_without(&cursor->outstanding, first, end, low.sequence);
+    low.sequence = lowest_locked(cursor, first, end);
     if (low.sequence == cursor->position.sequence)
         return low;
     const struct outstanding_range *range = outstanding_from(&cursor->outstanding, low.sequence);

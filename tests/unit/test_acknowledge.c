@@ -413,6 +413,40 @@ static void retention_overtakes_what_waits(void **state)
 
 /* ---- damage ---- */
 
+/* An entry that nobody acknowledged before it was trimmed away: it must not bring back those behind it. */
+static void what_is_trimmed_holds_no_cursor_back(void **state)
+{
+    struct temp_log *temp = *state;
+    const struct walrus_consistency kinds[] = {strict, at_least_once(1)};
+    for (size_t k = 0; k < 2; k++) {
+        for (int held = 0; held < 2; held++) {
+            char name[16];
+            snprintf(name, sizeof(name), "t%zu%d", k, held);
+            temp_log_open(temp);
+            struct walrus_topic *topic = line_topic(temp, name);
+            append_keyed(topic, 10, 10);
+            struct walrus_cursor *cursor = open_cursor(topic, &kinds[k]);
+            take_expect(cursor, 8, 0, 0, 8);
+            acknowledge(cursor, 2, 3);
+            if (!held)
+                OK(walrus_cursor_give_back(cursor, 0, 2, &failure));
+            OK(walrus_topic_trim(topic, 3, &failure));
+            acknowledge(cursor, 5, 1);
+            assert_int_equal(state_of(topic).durable_sequence, 6);
+            close_cursor(cursor);
+            walrus_topic_close(topic);
+            temp_log_close(temp);
+            temp_log_open(temp);
+            topic = line_topic(temp, name);
+            cursor = open_cursor(topic, &kinds[k]);
+            take_expect(cursor, 8, 0, 6, 4);
+            close_cursor(cursor);
+            walrus_topic_close(topic);
+            temp_log_close(temp);
+        }
+    }
+}
+
 static void damage_is_skipped_in_what_was_given_back(void **state)
 {
     struct temp_log *temp = *state;
@@ -794,6 +828,7 @@ int main(void)
         LOG_TEST(flags_and_limits_are_those_of_reading),
         LOG_TEST(a_lease_ends),
         LOG_TEST(retention_overtakes_what_waits),
+        LOG_TEST(what_is_trimmed_holds_no_cursor_back),
         LOG_TEST(damage_is_skipped_in_what_was_given_back),
         LOG_TEST(each_entry_is_one_handles),
         LOG_TEST(workers_share_a_topic),
