@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "../cli.h"
 #include "../output.h"
@@ -49,6 +50,7 @@ struct bench_options {
     unsigned policy_count;
     const char *dir;
     const char *csv_path;
+    const char *backend; /* NULL: as the environment says */
     enum bench_peer peer;
     unsigned runs;
 };
@@ -61,6 +63,7 @@ struct bench_load {
     uint64_t sample_mask; /* latency of the entries whose number & mask is 0 */
     uint64_t seed;        /* of bench_next_size() */
     uint8_t *payload;     /* max_bytes of noise; the first 8 bytes are the work's to set */
+    uint8_t *mapped;      /* peers that map their file; else NULL */
     _Atomic uint64_t entries;
     _Atomic uint64_t bytes; /* of payload */
     struct histogram latency;
@@ -147,6 +150,14 @@ static inline uint64_t bench_seed(unsigned index)
     return 0x9e3779b97f4a7c15u * (index + 1u);
 }
 
+/* What a log has before each payload, made as cheaply as can be. */
+static inline void bench_put_header(uint8_t *to, uint64_t number, size_t length)
+{
+    uint64_t header[BENCH_HEADER_BYTES / 8] = {0x5741, length, number, number ^ length};
+
+    memcpy(to, header, sizeof(header));
+}
+
 static inline void bench_count(struct bench_load *load, uint64_t entries, uint64_t bytes)
 {
     atomic_store_explicit(&load->entries, entries, memory_order_relaxed);
@@ -165,6 +176,8 @@ void bench_report(struct bench *bench, struct bench_scenario *scenario);
 
 /* ---- bench_log.c: the log under test ----------------------------------------------------------------------------- */
 
+/* What the log is opened with: the environment, and the options of the bench. Prints the reason of a failure. */
+int bench_log_options(const struct bench *bench, struct walrus_options *options);
 /* A fresh log in bench->dir with its topics; open_cursors with bench->consistency. Prints the reason of a failure. */
 int bench_log_open(struct bench *bench);
 /* Closes and removes it. */
@@ -181,6 +194,9 @@ int bench_files_make_prewritten(struct bench *bench);    /* a file of synced zer
 int bench_files_prepare_prewritten(struct bench *bench); /* makes and opens them */
 int bench_files_prepare_direct(struct bench *bench);     /* as above, opened with O_DIRECT and O_DSYNC */
 int bench_files_finish(struct bench *bench);
+int bench_files_prepare_mapped(struct bench *bench); /* a file per thread, mapped, all its pages there and written */
+int bench_files_finish_mapped(struct bench *bench);
+int bench_peer_mapped(struct bench_load *load);     /* memcpy header and payload into the mapping, round and round */
 int bench_peer_pwrite(struct bench_load *load);     /* memcpy header and payload into a buffer, one pwrite per entry */
 int bench_peer_staged(struct bench_load *load);     /* the same into 256 KiB, then one pwrite */
 int bench_peer_fdatasync(struct bench_load *load);  /* pwrite and fdatasync per entry, on prewritten blocks */

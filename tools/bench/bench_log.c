@@ -12,12 +12,22 @@ static void log_path(const struct bench *bench, char *path, size_t size)
     snprintf(path, size, "%s/log", bench->dir);
 }
 
+int bench_log_options(const struct bench *bench, struct walrus_options *options)
+{
+    const char *backend = bench->options->backend;
+    int status = cli_options(bench->cli, options);
+
+    if (status == CLI_OK && backend != NULL)
+        options->backend = strcmp(backend, "mmap") == 0 ? WALRUS_BACKEND_MMAP : WALRUS_BACKEND_FD;
+    return status;
+}
+
 int bench_log_open(struct bench *bench)
 {
     struct walrus_options options;
     struct walrus_error error = {0};
     char path[sizeof(bench->dir) + 8];
-    int status = cli_options(bench->cli, &options);
+    int status = bench_log_options(bench, &options);
 
     if (status != CLI_OK)
         return status;

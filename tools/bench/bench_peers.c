@@ -106,14 +106,6 @@ int bench_files_prepare_direct(struct bench *bench)
     return prepare_prewritten(bench, O_DIRECT | O_DSYNC);
 }
 
-/* What a log has before each payload, made as cheaply as can be. */
-static inline void put_header(uint8_t *to, uint64_t number, size_t length)
-{
-    uint64_t header[BENCH_HEADER_BYTES / 8] = {0x5741, length, number, number ^ length};
-
-    memcpy(to, header, sizeof(header));
-}
-
 enum durability { DURABLE_NOT, DURABLE_FDATASYNC, DURABLE_DSYNC, DURABLE_DIRECT };
 
 static int write_each(struct bench_load *load, enum durability durability)
@@ -138,7 +130,7 @@ static int write_each(struct bench_load *load, enum durability durability)
         ssize_t written;
 
         memcpy(load->payload, &entries, sizeof(entries));
-        put_header(buffer, entries, length);
+        bench_put_header(buffer, entries, length);
         memcpy(buffer + BENCH_HEADER_BYTES, load->payload, length);
         if (durability == DURABLE_DIRECT)
             total = (total + DIRECT_BYTES - 1) & ~(DIRECT_BYTES - 1);
@@ -215,7 +207,7 @@ int bench_peer_staged(struct bench_load *load)
         if (ends)
             break;
         memcpy(load->payload, &entries, sizeof(entries));
-        put_header(buffer + used, entries, length);
+        bench_put_header(buffer + used, entries, length);
         memcpy(buffer + used + BENCH_HEADER_BYTES, load->payload, length);
         used += BENCH_HEADER_BYTES + length;
         bytes += length;

@@ -102,33 +102,58 @@ static struct bench_side durable_peer(enum bench_peer peer)
                                .finish = bench_files_finish};
 }
 
+static void add_unsynced_peers(struct bench_scenario *scenario, bool mapped)
+{
+    if (mapped)
+        scenario->sides[scenario->side_count++] = (struct bench_side){.name = "memcpy, mapped and faulted",
+                                                                      .prepare = bench_files_prepare_mapped,
+                                                                      .work = bench_peer_mapped,
+                                                                      .finish = bench_files_finish_mapped};
+    scenario->sides[scenario->side_count++] = (struct bench_side){.name = "memcpy + pwrite per entry",
+                                                                  .prepare = bench_files_prepare,
+                                                                  .work = bench_peer_pwrite,
+                                                                  .finish = bench_files_finish};
+}
+
+static void add_synced_peers(struct bench_scenario *scenario, enum bench_peer peer)
+{
+    if (peer != BENCH_PEER_ALL) {
+        scenario->sides[scenario->side_count++] = durable_peer(peer);
+        return;
+    }
+    scenario->sides[scenario->side_count++] = durable_peer(BENCH_PEER_FDATASYNC);
+    scenario->sides[scenario->side_count++] = durable_peer(BENCH_PEER_DSYNC);
+    scenario->sides[scenario->side_count++] = durable_peer(BENCH_PEER_DIRECT);
+}
+
 int bench_writes(struct bench *bench)
 {
     bool synced = bench->sync.mode == WALRUS_SYNC_EACH;
     struct bench_scenario *scenario = calloc(1, sizeof(*scenario));
+    struct walrus_options options;
     int status;
 
     if (scenario == NULL)
         return cli_error(bench->cli, CLI_UNAVAILABLE, "out of memory");
+    status = bench_log_options(bench, &options);
+    if (status != CLI_OK) {
+        free(scenario);
+        return status;
+    }
     scenario->name = "writes";
     scenario->latency_of = "entry";
     scenario->sample_mask = synced ? 0 : 15; /* a clock call costs a tenth of an append */
     scenario->duration_ns = bench->options->write_duration_ns;
-    scenario->side_count = 2;
-    scenario->sides[0] = (struct bench_side){
-        .name = "walrus append", .prepare = bench_log_open, .work = append_each, .finish = verify_and_close};
-    if (synced && bench->options->peer == BENCH_PEER_ALL) {
-        scenario->side_count = 4;
-        scenario->sides[1] = durable_peer(BENCH_PEER_FDATASYNC);
-        scenario->sides[2] = durable_peer(BENCH_PEER_DSYNC);
-        scenario->sides[3] = durable_peer(BENCH_PEER_DIRECT);
-    } else if (synced)
-        scenario->sides[1] = durable_peer(bench->options->peer);
+    scenario->side_count = 1;
+    scenario->sides[0] =
+        (struct bench_side){.name = options.backend == WALRUS_BACKEND_MMAP ? "walrus append, mmap" : "walrus append",
+                            .prepare = bench_log_open,
+                            .work = append_each,
+                            .finish = verify_and_close};
+    if (synced)
+        add_synced_peers(scenario, bench->options->peer);
     else
-        scenario->sides[1] = (struct bench_side){.name = "memcpy + pwrite per entry",
-                                                 .prepare = bench_files_prepare,
-                                                 .work = bench_peer_pwrite,
-                                                 .finish = bench_files_finish};
+        add_unsynced_peers(scenario, options.backend == WALRUS_BACKEND_MMAP);
     status = bench_scenario_run(bench, scenario);
     free(scenario);
     return status;

@@ -31,6 +31,7 @@ enum {
     KEY_CSV,
     KEY_PEER,
     KEY_RUNS,
+    KEY_BACKEND,
 };
 
 /* "4" or "1-8". */
@@ -115,6 +116,9 @@ static bool parse_value(int key, const char *text, struct arguments *arguments)
     case KEY_FSYNC:
         arguments->sync_given = true;
         return parse_policies(text, options);
+    case KEY_BACKEND:
+        options->backend = text;
+        return strcmp(text, "fd") == 0 || strcmp(text, "mmap") == 0;
     case KEY_PEER:
         return parse_peer(text, &options->peer);
     case KEY_RUNS:
@@ -149,6 +153,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_FSYNC:
     case KEY_PEER:
     case KEY_RUNS:
+    case KEY_BACKEND:
         if (!parse_value(key, argument, arguments))
             argp_error(state, "'%s' is no value for that option; see --help", argument);
         return 0;
@@ -293,6 +298,7 @@ int cmd_bench(struct cli *cli, int argc, char **argv)
         {"dir", KEY_DIR, "DIR", 0, "make the temporary directory in DIR (default: $TMPDIR, else .)", 0},
         {"csv", KEY_CSV, "FILE", 0, "write the rows described below", 0},
         {"peer", KEY_PEER, "WHICH", 0, "auto, none, or for synced writes fdatasync (auto), dsync, direct, all", 0},
+        {"backend", KEY_BACKEND, "WHICH", 0, "fd, mmap (default: $WALRUS_BACKEND, else fd)", 0},
         {"runs", KEY_RUNS, "N", 0, "pairs of runs (default 5)", 0},
         {0},
     };
