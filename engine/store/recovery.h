@@ -93,7 +93,7 @@ struct node_record {
     uint8_t retention_mode;
     uint32_t sync_interval_ms;
     uint64_t retention_limit;
-    char *name; /* owned; empty if nothing says it */
+    const char *name; /* owned; empty if nothing says it */
 };
 
 /* A topic or namespace, from the catalogue or from the blocks that name it. */

@@ -10,7 +10,7 @@
 
 #define SLOTS_MIN 64u
 
-static char no_name[1];
+static const char no_name[1];
 
 static size_t slot_of(const struct found_nodes *nodes, uint64_t id)
 {
@@ -68,7 +68,7 @@ bool recovery_name_node(struct found_node *node, const char *name)
     if (!copy)
         return false;
     if (node->record.name != no_name)
-        free(node->record.name);
+        free((char *)(uintptr_t)node->record.name);
     node->record.name = copy;
     return true;
 }
@@ -79,7 +79,7 @@ void recovery_free_nodes(struct recovery *recovery)
     while (node) {
         struct found_node *next = node->next;
         if (node->record.name != no_name)
-            free(node->record.name);
+            free((char *)(uintptr_t)node->record.name);
         free(node->blocks);
         free(node->cursors);
         free(node);
