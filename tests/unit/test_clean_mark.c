@@ -354,6 +354,7 @@ static void nonsense_in_a_mark_is_harmless(void **state)
             walrus_topic_close(topic);
         }
         walrus_close(temp->log, &failure);
+        temp->log = NULL;
     }
     free(bytes);
     image_free(&image);
