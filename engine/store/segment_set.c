@@ -301,13 +301,13 @@ static struct segment *next_segment_locked(const struct segment_set *set, uint64
 
 /* Record first: a file that is on record and gone would be damage. A crash may bring the file back, with blocks that
  * nobody wants: the next open frees them. */
-static int remove_file(struct segment_set *set, struct segment *segment)
+static int remove_file(struct segment_set *set, uint64_t id, bool *off_record)
 {
     char name[SEGMENT_NAME_BYTES];
-    segment_name(segment->id, name);
-    if (!segment->off_record && set->files.removed(set->files.context, segment->id, NULL) != WALRUS_OK)
+    segment_name(id, name);
+    if (!*off_record && set->files.removed(set->files.context, id, NULL) != WALRUS_OK)
         return -EIO;
-    segment->off_record = true;
+    *off_record = true;
     return set->io->ops->unlink(set->io, name);
 }
 
@@ -330,8 +330,9 @@ bool segment_set_remove_empty(struct segment_set *set)
         if (!is_spent_locked(set, segment))
             continue;
         segment->removing = true;
+        bool off_record = segment->off_record;
         pthread_mutex_unlock(&set->lock);
-        int rc = remove_file(set, segment);
+        int rc = remove_file(set, segment->id, &off_record);
         if (rc == 0) {
             /* Nothing that was ever in it is worth a sync. */
             sync_point_retire(&segment->sync);
@@ -339,6 +340,7 @@ bool segment_set_remove_empty(struct segment_set *set)
             segment->file = NULL;
         }
         pthread_mutex_lock(&set->lock);
+        segment->off_record = off_record;
         if (rc == 0)
             drop_locked(set, segment);
         segment->removing = false;
