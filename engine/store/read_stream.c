@@ -160,15 +160,21 @@ static enum walrus_code find_start(struct streaming *streaming, struct walrus_er
     return read_locate(streaming->topic, position, &streaming->at, error);
 }
 
+static enum walrus_code overtaken(struct walrus_topic *topic, uint64_t offset, const struct topic_view *view,
+                                  struct walrus_error *error)
+{
+    return error_set(error, WALRUS_E_RANGE, 0,
+                     "read of '%s': offset %" PRIu64 " is before the first retained, %" PRIu64, topic->name, offset,
+                     view->first_offset);
+}
+
 enum walrus_code topic_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset,
                                    void *buffer, size_t size, size_t *got, struct walrus_error *error)
 {
     struct streaming streaming = {.topic = topic, .position = position, .offset = offset, .out = buffer, .left = size};
     topic_view(topic, &streaming.view);
     if (offset < streaming.view.first_offset)
-        return error_set(error, WALRUS_E_RANGE, 0,
-                         "read of '%s': offset %" PRIu64 " is before the first retained, %" PRIu64, topic->name, offset,
-                         streaming.view.first_offset);
+        return overtaken(topic, offset, &streaming.view, error);
     streaming.left = (size_t)min_u64(size, offset < streaming.view.end_offset ? streaming.view.end_offset - offset : 0);
     if (streaming.left == 0) {
         *got = 0;
@@ -200,5 +206,11 @@ enum walrus_code topic_read_stream(struct walrus_topic *topic, struct walrus_pos
         position->hint_offset = streaming.offset;
     }
     read_leave(topic, &streaming.at);
+    if (code != WALRUS_OK) {
+        /* What was retained a moment ago may be gone by now: then it is not damaged. */
+        topic_view(topic, &streaming.view);
+        if (offset < streaming.view.first_offset)
+            return overtaken(topic, offset, &streaming.view, error);
+    }
     return code;
 }

@@ -117,6 +117,10 @@ enum walrus_code topic_seek_offset(struct walrus_topic *topic, uint64_t offset, 
         topic_block_release(topic, block);
     }
     if (rc == -ENOENT) {
+        /* What was retained a moment ago may be gone by now: then it is not damaged. */
+        topic_view(topic, &view);
+        if (offset < view.first_offset)
+            return out_of_range(topic, "offset", offset, view.first_offset, view.end_offset, error);
         enum walrus_code code =
             error_set(error, WALRUS_E_DAMAGED, 0, "seek in '%s': the entry at offset %" PRIu64 " is damaged",
                       topic->name, offset);
