@@ -604,7 +604,7 @@ struct looker {
 static void *look_for_parts(void *argument)
 {
     struct looker *looker = argument;
-    while (!atomic_load(&looker->stop)) {
+    do { /* at least once: the writers may be done before this thread has begun */
         for (size_t first = 0; first < looker->several->count; first++) {
             struct walrus_topic_info info;
             struct walrus_error error;
@@ -618,7 +618,7 @@ static void *look_for_parts(void *argument)
             }
             looker->looks++;
         }
-    }
+    } while (!atomic_load(&looker->stop));
     return NULL;
 }
 
@@ -642,7 +642,8 @@ static void *look_for_parts_among_others(void *argument)
 {
     struct looker *looker = argument;
     struct walrus_entries entries = {0};
-    for (size_t first = 0; !atomic_load(&looker->stop); first++) {
+    size_t first = 0;
+    do {
         uint64_t seen = 0;
         for (size_t i = 0; i < looker->several->count; i++) {
             uint64_t count = count_parts(looker->several->topics[(first + i) % looker->several->count], &entries);
@@ -650,7 +651,8 @@ static void *look_for_parts_among_others(void *argument)
             seen = count;
         }
         looker->looks++;
-    }
+        first++;
+    } while (!atomic_load(&looker->stop));
     walrus_entries_free(&entries);
     return NULL;
 }
