@@ -7,6 +7,7 @@
 #include "fs_state.h"
 #include "open_file.h"
 #include "request.h"
+#include "view.h"
 
 #define PREFERRED_READ_BYTES (128 * 1024)
 #define NAMESPACE_TIMEOUT_S 1.0
@@ -27,12 +28,6 @@ int name_join(const struct node *parent, const char *name, char joined[WALRUS_NA
     return walrus_name_is_valid(joined) ? 0 : EINVAL;
 }
 
-bool name_is_control(const struct node *parent, const char *name)
-{
-    return parent->view == VIEW_TOPICS && parent->name[0] == '\0' &&
-           (strcmp(name, BATCH_FILE_NAME) == 0 || strcmp(name, DRAIN_DIRECTORY_NAME) == 0);
-}
-
 static struct timespec timespec_of(uint64_t time_ns)
 {
     return (struct timespec){.tv_sec = (time_t)(time_ns / 1000000000u), .tv_nsec = (long)(time_ns % 1000000000u)};
@@ -46,45 +41,48 @@ static void fill_common(struct stat *st, uint64_t inode_number, uint64_t changed
     st->st_atim = st->st_mtim;
 }
 
-static void fill_topic(enum node_view view, const struct walrus_topic_info *info, uint64_t base_offset, struct stat *st)
+static void fill_topic(unsigned view_number, const struct walrus_topic_info *info, uint64_t base_offset,
+                       struct stat *st)
 {
+    const struct view *view = view_by_number(view_number);
     const struct walrus_attributes *attributes = &info->settings.attributes;
-    fill_common(st, node_inode_number(view, info->id), info->appended_ns);
+    fill_common(st, node_inode_number(view_number, info->id), info->appended_ns);
     st->st_uid = attributes->uid;
     st->st_gid = attributes->gid;
     st->st_nlink = info->deleted ? 0 : 1;
-    if (view == VIEW_DRAIN) {
-        st->st_mode = S_IFREG | (attributes->mode & 0444);
-    } else {
-        st->st_mode = S_IFREG | (attributes->mode & 07777);
-        st->st_size = (off_t)(info->next_offset - base_offset);
+    st->st_mode = S_IFREG | (attributes->mode & view->file_mode);
+    if (view->size != NULL) {
+        st->st_size = (off_t)view->size(info, base_offset);
+    }
+    if (view_number == VIEW_TOPICS) {
         st->st_blocks = (blkcnt_t)(info->block_bytes / 512);
     }
 }
 
-static void fill_namespace(enum node_view view, const struct walrus_node *node, struct stat *st)
+static void fill_namespace(unsigned view_number, const struct walrus_node *node, struct stat *st)
 {
-    fill_common(st, node_inode_number(view, node->id), node->created_ns);
-    st->st_mode = S_IFDIR | (node->attributes.mode & (view == VIEW_DRAIN ? 01555 : 07777));
+    fill_common(st, node_inode_number(view_number, node->id), node->created_ns);
+    st->st_mode = S_IFDIR | (node->attributes.mode & view_by_number(view_number)->directory_mode);
     st->st_uid = node->attributes.uid;
     st->st_gid = node->attributes.gid;
 }
 
-static void fill_batch(const struct fs *fs, const struct node *node, struct stat *st)
+/* What is in no tree: a file, or a directory of such. */
+static void fill_fixed(const struct fs *fs, unsigned view_number, struct stat *st)
 {
-    fill_common(st, node->inode_number, fs->started_ns);
-    st->st_mode = S_IFREG | 0666;
+    const struct view *view = view_by_number(view_number);
+    fill_common(st, node_inode_number(view_number, 0), fs->started_ns);
+    st->st_mode = view->shape == VIEW_DIRECTORY ? S_IFDIR | view->directory_mode : S_IFREG | view->file_mode;
     st->st_uid = getuid();
     st->st_gid = getgid();
 }
 
-static int find_topic(struct fs *fs, enum node_view view, const char *name, uint64_t *id, struct stat *st,
-                      enum walrus_code *code)
+static int find_topic(struct fs *fs, struct node_place *place, struct stat *st, enum walrus_code *code)
 {
     struct walrus_error error;
     struct walrus_topic *topic = NULL;
     struct walrus_topic_info info;
-    *code = walrus_topic_open(fs->log, name, 0, NULL, &topic, &error);
+    *code = walrus_topic_open(fs->log, place->name, 0, NULL, &topic, &error);
     if (*code == WALRUS_OK) {
         *code = walrus_topic_info(topic, &info, &error);
         walrus_topic_close(topic);
@@ -92,35 +90,67 @@ static int find_topic(struct fs *fs, enum node_view view, const char *name, uint
     if (*code != WALRUS_OK) {
         return fs_errno(fs, &error);
     }
-    *id = info.id;
-    fill_topic(view, &info, info.first_offset, st);
+    place->id = info.id;
+    fill_topic(place->view, &info, info.first_offset, st);
     return 0;
 }
 
-int attributes_find(struct fs *fs, enum node_view view, const char *name, enum walrus_node_kind *kind, uint64_t *id,
-                    struct stat *st)
+/* Completes a place in a tree, of which view and name are known. 0 or an errno. */
+static int find_in_tree(struct fs *fs, struct node_place *place, struct stat *st)
 {
     enum walrus_code code = WALRUS_E_NOT_TOPIC;
     int status = 0;
-    if (name[0] != '\0') {
-        *kind = WALRUS_NODE_TOPIC;
-        status = find_topic(fs, view, name, id, st, &code);
+    if (place->name[0] != '\0') {
+        place->kind = WALRUS_NODE_TOPIC;
+        status = find_topic(fs, place, st, &code);
     }
     if (code != WALRUS_E_NOT_TOPIC) {
         return status;
     }
     struct walrus_error error;
     struct walrus_node node;
-    if (walrus_lookup(fs->log, name, &node, &error) != WALRUS_OK) {
+    if (walrus_lookup(fs->log, place->name, &node, &error) != WALRUS_OK) {
         return fs_errno(fs, &error);
     }
     if (node.kind != WALRUS_NODE_NAMESPACE) {
         return ESTALE; /* a topic took the name in between: the kernel looks again */
     }
-    *kind = node.kind;
-    *id = node.id;
-    fill_namespace(view, &node, st);
+    place->kind = node.kind;
+    place->id = node.id;
+    fill_namespace(place->view, &node, st);
     return 0;
+}
+
+/* Completes a place that is the first of its view. */
+static int find_view(struct fs *fs, struct node_place *place, struct stat *st)
+{
+    enum view_shape shape = view_by_number(place->view)->shape;
+    place->name = "";
+    if (shape == VIEW_TREE) {
+        return find_in_tree(fs, place, st);
+    }
+    place->kind = shape == VIEW_FILE ? WALRUS_NODE_TOPIC : WALRUS_NODE_NAMESPACE;
+    place->id = 0;
+    fill_fixed(fs, place->view, st);
+    return 0;
+}
+
+int attributes_find(struct fs *fs, const struct node *parent, const char *name, char joined[WALRUS_NAME_MAX + 1],
+                    struct node_place *place, struct stat *st)
+{
+    *place = (struct node_place){.view = view_find(parent, name), .name = joined};
+    if (place->view != VIEW_NONE) {
+        return find_view(fs, place, st);
+    }
+    if (view_of(parent)->shape != VIEW_TREE) {
+        return ENOENT;
+    }
+    place->view = parent->view;
+    int status = name_join(parent, name, joined);
+    if (status == 0) {
+        status = find_in_tree(fs, place, st);
+    }
+    return status == EINVAL ? ENOENT : status;
 }
 
 double attributes_timeout(const struct node *node)
@@ -130,14 +160,13 @@ double attributes_timeout(const struct node *node)
 
 int attributes_of_node(struct fs *fs, const struct node *node, struct stat *st)
 {
-    if (node->view == VIEW_BATCH) {
-        fill_batch(fs, node, st);
+    if (view_of(node)->shape != VIEW_TREE) {
+        fill_fixed(fs, node->view, st);
         return 0;
     }
-    enum walrus_node_kind kind;
-    uint64_t id;
-    int status = attributes_find(fs, node->view, node->name, &kind, &id, st);
-    bool gone = status == ENOENT || status == ENOTDIR || (status == 0 && id != node->id);
+    struct node_place place = {.view = node->view, .name = node->name};
+    int status = find_in_tree(fs, &place, st);
+    bool gone = status == ENOENT || status == ENOTDIR || (status == 0 && place.id != node->id);
     if (!gone) {
         return status;
     }

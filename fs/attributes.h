@@ -14,18 +14,15 @@ struct fs;
 struct open_file;
 struct request;
 
-#define BATCH_FILE_NAME ".batch"
-#define DRAIN_DIRECTORY_NAME ".drain"
-
 /* The topic or namespace `name` in `parent`. 0, ENAMETOOLONG, or EINVAL for what the engine does not take as a name. */
 int name_join(const struct node *parent, const char *name, char joined[WALRUS_NAME_MAX + 1]);
 
-/* True for .batch and .drain in the root directory. */
-bool name_is_control(const struct node *parent, const char *name);
-
-/* What a name stands for in a view now. 0 or an errno. */
-int attributes_find(struct fs *fs, enum node_view view, const char *name, enum walrus_node_kind *kind, uint64_t *id,
-                    struct stat *st);
+/*
+ * What `name` in the directory `parent` stands for now, and its attributes. `joined` receives the name that `place`
+ * points to. 0 or an errno; ENOENT also for what cannot be a name.
+ */
+int attributes_find(struct fs *fs, const struct node *parent, const char *name, char joined[WALRUS_NAME_MAX + 1],
+                    struct node_place *place, struct stat *st);
 
 /*
  * For how many seconds the kernel may believe what it was told of a node. Sizes of topics must be right at every

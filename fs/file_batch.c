@@ -4,8 +4,6 @@
  * The write(2) that holds the COMMIT carries its errno; on a read-write descriptor a read returns the same in words,
  * one line per COMMIT, ABORT or error.
  */
-#include "batch_session.h"
-
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,8 +30,10 @@ struct batch_session {
     size_t reply_capacity;
 };
 
-int batch_session_create(struct request *request, struct batch_session **created)
+/* Later writes count as the opener's, whoever makes them. */
+static int batch_open(struct request *request, struct open_file *file, const struct node *node)
 {
+    (void)node;
     struct batch_limits limits = {.entry_count = WALRUS_BATCH_ENTRIES_MAX,
                                   .total_bytes = request->fs->options->batch_bytes_max,
                                   .entry_bytes = WALRUS_ENTRY_MAX};
@@ -43,18 +43,19 @@ int batch_session_create(struct request *request, struct batch_session **created
         return ENOMEM;
     }
     batch_parser_init(&session->parser, &limits);
-    *created = session;
+    file->state = session;
     return 0;
 }
 
 static void batch_close(struct fs *fs, struct open_file *file)
 {
     (void)fs;
-    if (file->batch != NULL) {
-        caller_fini(&file->batch->caller);
-        batch_parser_fini(&file->batch->parser);
-        free(file->batch->replies);
-        free(file->batch);
+    struct batch_session *session = file->state;
+    if (session != NULL) {
+        caller_fini(&session->caller);
+        batch_parser_fini(&session->parser);
+        free(session->replies);
+        free(session);
     }
 }
 
@@ -299,7 +300,7 @@ static bool batch_write(struct request *request, bool may_wait)
         return false;
     }
     open_file_lock(file, true);
-    int status = take_input(request->fs, file->batch, request->data, request->size);
+    int status = take_input(request->fs, file->state, request->data, request->size);
     open_file_unlock(file);
     if (status == 0) {
         fuse_reply_write(request->req, request->size);
@@ -315,7 +316,7 @@ static bool batch_read(struct request *request, bool may_wait)
     if (!open_file_lock(file, may_wait)) {
         return false;
     }
-    struct batch_session *session = file->batch;
+    struct batch_session *session = file->state;
     size_t size = session->reply_length < request->size ? session->reply_length : request->size;
     fuse_reply_buf(request->req, session->replies, size);
     session->reply_length -= size;
@@ -326,7 +327,10 @@ static bool batch_read(struct request *request, bool may_wait)
     return true;
 }
 
+/* A shell that reads replies from a file without positions reads them byte by byte, and loses none. */
 const struct file_kind file_kind_batch = {
+    .nonseekable = true,
+    .open = batch_open,
     .read = batch_read,
     .write = batch_write,
     .close = batch_close,

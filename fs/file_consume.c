@@ -187,6 +187,25 @@ static bool handle_drain_read(struct request *request, bool may_wait)
     return true;
 }
 
+/* Consumes for the default group. */
+static int open_consumer(struct request *request, struct open_file *file, const struct node *node)
+{
+    (void)node;
+    struct fs *fs = request->fs;
+    struct walrus_error error;
+    uint64_t sequence;
+    if (consumer_open(&fs->consumers, fs->log, walrus_topic_name(file->topic), file->topic_id, &file->consumer,
+                      &error) != WALRUS_OK) {
+        return fs_errno(fs, &error);
+    }
+    if (file->kind == &file_kind_peek &&
+        (consumer_position(file->consumer, &sequence, &error) != WALRUS_OK ||
+         walrus_seek_sequence(file->topic, sequence, &file->peek_position, &error) != WALRUS_OK)) {
+        return fs_errno(fs, &error);
+    }
+    return 0;
+}
+
 static bool always_waits(struct open_file *file)
 {
     (void)file;
@@ -203,6 +222,8 @@ static void close_consumer(struct fs *fs, struct open_file *file)
 }
 
 const struct file_kind file_kind_consume = {
+    .open_waits = true,
+    .open = open_consumer,
     .read = handle_nonblock_read,
     .sync = file_topic_sync,
     .close_waits = always_waits,
@@ -210,6 +231,8 @@ const struct file_kind file_kind_consume = {
 };
 
 const struct file_kind file_kind_peek = {
+    .open_waits = true,
+    .open = open_consumer,
     .read = handle_nonblock_read,
     .sync = file_topic_sync,
     .close_waits = always_waits,
@@ -217,6 +240,8 @@ const struct file_kind file_kind_peek = {
 };
 
 const struct file_kind file_kind_drain = {
+    .open_waits = true,
+    .open = open_consumer,
     .read = handle_drain_read,
     .sync = file_topic_sync,
     .close_waits = always_waits,

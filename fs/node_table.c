@@ -10,9 +10,8 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#define ROOT_ID ((uint64_t)1)
 /* Above every id that the engine will ever hand out. */
-#define VIEW_SHIFT 60
+#define VIEW_SHIFT 56
 
 /* How long after its lookup somebody is taken to be about to open the file. */
 #define ABOUT_TO_OPEN_NS (5u * 1000 * 1000)
@@ -40,7 +39,7 @@ struct node_file {
     char name[];
 };
 
-uint64_t node_inode_number(enum node_view view, uint64_t id)
+uint64_t node_inode_number(unsigned view, uint64_t id)
 {
     return id | ((uint64_t)view << VIEW_SHIFT);
 }
@@ -121,11 +120,14 @@ static void remove_locked(struct node_table *table, struct node_entry *entry)
 
 int node_table_init(struct node_table *table)
 {
-    *table = (struct node_table){.next_node_id = ROOT_ID + 1, .clock_ns = monotonic_ns};
+    *table = (struct node_table){.next_node_id = NODE_ROOT_ID + 1, .clock_ns = monotonic_ns};
     pthread_mutex_init(&table->mutex, NULL);
-    struct node root = {
-        .node_id = ROOT_ID, .inode_number = ROOT_ID, .id = ROOT_ID, .view = VIEW_TOPICS, .kind = WALRUS_NODE_NAMESPACE};
-    struct node_file *file = get_file_locked(table, ROOT_ID, "");
+    struct node root = {.node_id = NODE_ROOT_ID,
+                        .inode_number = NODE_ROOT_ID,
+                        .id = NODE_ROOT_ID,
+                        .view = VIEW_TOPICS,
+                        .kind = WALRUS_NODE_NAMESPACE};
+    struct node_file *file = get_file_locked(table, NODE_ROOT_ID, "");
     return file != NULL && add_locked(table, file, &root) != NULL ? 0 : ENOMEM;
 }
 
@@ -175,13 +177,15 @@ static struct node_entry *get_entry_locked(struct node_table *table, const struc
     return entry;
 }
 
-struct node *node_table_look_up(struct node_table *table, enum node_view view, enum walrus_node_kind kind, uint64_t id,
-                                const char *name, pid_t caller)
+struct node *node_table_look_up(struct node_table *table, const struct node_place *place, pid_t caller)
 {
-    struct node wanted = {.inode_number = node_inode_number(view, id), .id = id, .view = view, .kind = kind};
+    struct node wanted = {.inode_number = node_inode_number(place->view, place->id),
+                          .id = place->id,
+                          .view = place->view,
+                          .kind = place->kind};
     uint64_t looked_up_ns = table->clock_ns();
     pthread_mutex_lock(&table->mutex);
-    struct node_entry *entry = get_entry_locked(table, &wanted, name, caller, looked_up_ns);
+    struct node_entry *entry = get_entry_locked(table, &wanted, place->name, caller, looked_up_ns);
     if (entry != NULL) {
         entry->lookup_count++;
         entry->last_lookup_ns = looked_up_ns;
@@ -193,7 +197,7 @@ struct node *node_table_look_up(struct node_table *table, enum node_view view, e
 
 void node_table_forget(struct node_table *table, uint64_t node_id, uint64_t lookup_count)
 {
-    if (node_id == ROOT_ID) {
+    if (node_id == NODE_ROOT_ID) {
         return;
     }
     pthread_mutex_lock(&table->mutex);

@@ -25,12 +25,9 @@
 
 #include <walrus/walrus.h>
 
-/* The same topics, seen in different ways. */
-enum node_view {
-    VIEW_TOPICS = 0, /* the root of the mount: topics as they are */
-    VIEW_DRAIN,      /* .drain: reading takes entries */
-    VIEW_BATCH,      /* .batch: one file */
-};
+#define NODE_ROOT_ID ((uint64_t)1) /* node id and engine's id of the root */
+
+#define VIEW_TOPICS 0u /* the view (view.h) that shows topics as they are */
 
 struct node_file;
 
@@ -39,10 +36,18 @@ struct node {
     uint64_t node_id;      /* what the kernel calls it */
     uint64_t inode_number; /* st_ino */
     uint64_t id;           /* the engine's */
-    enum node_view view;
+    unsigned view;         /* number of its row in the table of views */
     enum walrus_node_kind kind;
-    const char *name; /* of the topic or namespace; "" is the root */
+    const char *name; /* of the topic or namespace; "" is the root, and what is neither */
     struct node_file *file;
+};
+
+/* What a node is to stand for; fields as in struct node. */
+struct node_place {
+    unsigned view;
+    enum walrus_node_kind kind;
+    uint64_t id;
+    const char *name;
 };
 
 struct node_table {
@@ -61,11 +66,10 @@ void node_table_fini(struct node_table *table);
 struct node *node_table_find(struct node_table *table, uint64_t node_id);
 
 /*
- * Counts one lookup, by the thread `caller`, of a topic or namespace, making a node if it is to have one of its own.
- * NULL without memory. Undo with node_table_forget(.., 1) when the kernel does not take the reply.
+ * Counts one lookup, by the thread `caller`, of what `place` says (whose name is copied), making a node if it is to
+ * have one of its own. NULL without memory. Undo with node_table_forget(.., 1) when the kernel does not take the reply.
  */
-struct node *node_table_look_up(struct node_table *table, enum node_view view, enum walrus_node_kind kind, uint64_t id,
-                                const char *name, pid_t caller);
+struct node *node_table_look_up(struct node_table *table, const struct node_place *place, pid_t caller);
 
 void node_table_forget(struct node_table *table, uint64_t node_id, uint64_t lookup_count);
 
@@ -74,6 +78,6 @@ void node_table_add_writer(struct node_table *table, uint64_t node_id);
 void node_table_remove_writer(struct node_table *table, uint64_t node_id);
 
 /* st_ino of an engine id in a view. */
-uint64_t node_inode_number(enum node_view view, uint64_t id);
+uint64_t node_inode_number(unsigned view, uint64_t id);
 
 #endif

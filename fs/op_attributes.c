@@ -2,7 +2,7 @@
  * op_attributes.c - stat, chmod, chown, touch, df.
  *
  * Times are those of the last append and cannot be set: an explicit time is accepted without effect, so that touch and
- * tar work. Sizes cannot be set at all.
+ * tar work. Sizes cannot be set; for a control file that may be written that has no effect, as `>` asks for it.
  */
 #include <errno.h>
 #include <sys/statvfs.h>
@@ -11,6 +11,7 @@
 #include "fs_state.h"
 #include "operations.h"
 #include "request.h"
+#include "view.h"
 
 static int attributes_of_request(struct request *request, const struct node *node, struct stat *st)
 {
@@ -89,7 +90,7 @@ static bool handle_setattr(struct request *request, bool may_wait)
     const int owner_and_mode = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
     struct node *node = node_table_find(&request->fs->nodes, request->node_id);
     int status = node != NULL ? 0 : ESTALE;
-    if (status == 0 && (request->to_set & FUSE_SET_ATTR_SIZE) != 0 && node->view != VIEW_BATCH) {
+    if (status == 0 && (request->to_set & FUSE_SET_ATTR_SIZE) != 0 && !view_of(node)->writable) {
         status = EPERM;
     }
     if (status == 0 && (request->to_set & owner_and_mode) != 0) {

@@ -11,6 +11,7 @@
 #include "fs_state.h"
 #include "operations.h"
 #include "request.h"
+#include "view.h"
 
 struct directory_item {
     size_t name_offset;
@@ -58,7 +59,7 @@ static bool add_item(struct open_directory *directory, const char *name, uint64_
 
 struct listing {
     struct open_directory *directory;
-    enum node_view view;
+    unsigned view;
     bool out_of_memory;
 };
 
@@ -72,10 +73,11 @@ static int visit_node(const struct walrus_node *node, void *context)
     return listing->out_of_memory;
 }
 
-static bool add_control_files(struct open_directory *directory)
+static bool visit_view(unsigned number, const struct view *view, void *context)
 {
-    return add_item(directory, BATCH_FILE_NAME, node_inode_number(VIEW_BATCH, 0), S_IFREG) &&
-           add_item(directory, DRAIN_DIRECTORY_NAME, node_inode_number(VIEW_DRAIN, 1), S_IFDIR);
+    uint64_t id = view->shape == VIEW_TREE ? NODE_ROOT_ID : 0;
+    mode_t type = view->shape == VIEW_FILE ? S_IFREG : S_IFDIR;
+    return add_item(context, view->name, node_inode_number(number, id), type);
 }
 
 static int take_snapshot(struct fs *fs, const struct node *node, struct open_directory *directory)
@@ -88,9 +90,11 @@ static int take_snapshot(struct fs *fs, const struct node *node, struct open_dir
         !add_item(directory, "..", node->inode_number, S_IFDIR)) {
         return ENOMEM;
     }
-    bool is_root = node->view == VIEW_TOPICS && node->name[0] == '\0';
-    if (is_root && fs->options->show_control_files && !add_control_files(directory)) {
+    if ((!view_is_root(node) || fs->options->show_control_files) && !view_list(node, visit_view, directory)) {
         return ENOMEM;
+    }
+    if (view_of(node)->shape != VIEW_TREE) {
+        return 0;
     }
     if (walrus_list(fs->log, node->name, visit_node, &listing, &error) != WALRUS_OK) {
         /* A directory that was removed while open is empty. */

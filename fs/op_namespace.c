@@ -5,12 +5,12 @@
  * (their timeouts are 0): an append from elsewhere may make a topic at any time.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "attributes.h"
 #include "fs_state.h"
 #include "operations.h"
 #include "request.h"
+#include "view.h"
 
 /* Answers with a node whose lookup was counted, and takes the count back if the answer does not arrive. */
 static void reply_node(struct request *request, struct node *node, const struct stat *st)
@@ -27,48 +27,28 @@ static void reply_node(struct request *request, struct node *node, const struct 
     }
 }
 
-static void reply_name(struct request *request, enum node_view view, const char *name)
+static void reply_name(struct request *request, const struct node *parent)
 {
     struct fs *fs = request->fs;
-    enum walrus_node_kind kind;
-    uint64_t id;
+    char name[WALRUS_NAME_MAX + 1];
+    struct node_place place;
     struct stat st;
-    int status = attributes_find(fs, view, name, &kind, &id, &st);
+    int status = attributes_find(fs, parent, request->name, name, &place, &st);
     if (status != 0) {
         fuse_reply_err(request->req, status);
         return;
     }
-    reply_node(request, node_table_look_up(&fs->nodes, view, kind, id, name, fuse_req_ctx(request->req)->pid), &st);
-}
-
-static void reply_control(struct request *request)
-{
-    struct fs *fs = request->fs;
-    if (strcmp(request->name, DRAIN_DIRECTORY_NAME) == 0) {
-        reply_name(request, VIEW_DRAIN, "");
-        return;
-    }
-    struct node *node =
-        node_table_look_up(&fs->nodes, VIEW_BATCH, WALRUS_NODE_TOPIC, 0, "", fuse_req_ctx(request->req)->pid);
-    struct stat st;
-    if (node != NULL) {
-        (void)attributes_of_node(fs, node, &st);
-    }
-    reply_node(request, node, &st);
+    reply_node(request, node_table_look_up(&fs->nodes, &place, fuse_req_ctx(request->req)->pid), &st);
 }
 
 static bool handle_lookup(struct request *request, bool may_wait)
 {
     (void)may_wait;
     struct node *parent = node_table_find(&request->fs->nodes, request->node_id);
-    char name[WALRUS_NAME_MAX + 1];
-    int status = parent != NULL ? name_join(parent, request->name, name) : ESTALE;
-    if (parent != NULL && name_is_control(parent, request->name)) {
-        reply_control(request);
-    } else if (status == 0) {
-        reply_name(request, parent->view, name);
+    if (parent != NULL) {
+        reply_name(request, parent);
     } else {
-        fuse_reply_err(request->req, status == EINVAL ? ENOENT : status);
+        fuse_reply_err(request->req, ESTALE);
     }
     return true;
 }
@@ -88,39 +68,67 @@ void op_forget(fuse_req_t req, fuse_ino_t node_id, uint64_t lookup_count)
     fuse_reply_none(req);
 }
 
-/* Finds the place where a name is to be made or removed. 0 or an errno. */
-static int find_place(struct request *request, struct node **parent, char name[WALRUS_NAME_MAX + 1])
+typedef int name_change(struct request *request, const struct node *parent, const char *name);
+
+/* Runs a change of names in the directory that the request names; NULL: not permitted there. 0 or an errno. */
+static int change_name(struct request *request, const struct node *parent, name_change *change)
 {
-    *parent = node_table_find(&request->fs->nodes, request->node_id);
-    if (*parent == NULL) {
-        return ESTALE;
-    }
-    if ((*parent)->view != VIEW_TOPICS || name_is_control(*parent, request->name)) {
+    if (change == NULL || view_find(parent, request->name) != VIEW_NONE) {
         return EPERM;
     }
-    return name_join(*parent, request->name, name);
+    return change(request, parent, request->name);
+}
+
+static const struct view_names *names_of(const struct node *directory)
+{
+    static const struct view_names none;
+    const struct view_names *names = view_of(directory)->names;
+    return names != NULL ? names : &none;
 }
 
 static bool handle_mkdir(struct request *request, bool may_wait)
 {
     (void)may_wait;
-    struct fs *fs = request->fs;
-    struct node *parent;
-    char name[WALRUS_NAME_MAX + 1];
-    struct walrus_attributes attributes;
-    struct walrus_error error;
-    int status = find_place(request, &parent, name);
+    struct node *parent = node_table_find(&request->fs->nodes, request->node_id);
+    int status = parent != NULL ? change_name(request, parent, names_of(parent)->make_directory) : ESTALE;
     if (status == 0) {
-        status = attributes_for_new(request, parent, true, &attributes);
-    }
-    if (status == 0 && walrus_namespace_create(fs->log, name, &attributes, &error) != WALRUS_OK) {
-        status = fs_errno(fs, &error);
-    }
-    if (status == 0) {
-        reply_name(request, VIEW_TOPICS, name);
+        reply_name(request, parent);
     } else {
         fuse_reply_err(request->req, status);
     }
+    return true;
+}
+
+static bool handle_mknod(struct request *request, bool may_wait)
+{
+    (void)may_wait;
+    struct node *parent = node_table_find(&request->fs->nodes, request->node_id);
+    int status = parent != NULL ? EPERM : ESTALE;
+    if (parent != NULL && S_ISREG(request->mode)) {
+        status = change_name(request, parent, names_of(parent)->make_file);
+    }
+    if (status == 0) {
+        reply_name(request, parent);
+    } else {
+        fuse_reply_err(request->req, status);
+    }
+    return true;
+}
+
+static bool handle_unlink(struct request *request, bool may_wait)
+{
+    (void)may_wait;
+    struct node *parent = node_table_find(&request->fs->nodes, request->node_id);
+    fuse_reply_err(request->req, parent != NULL ? change_name(request, parent, names_of(parent)->remove_file) : ESTALE);
+    return true;
+}
+
+static bool handle_rmdir(struct request *request, bool may_wait)
+{
+    (void)may_wait;
+    struct node *parent = node_table_find(&request->fs->nodes, request->node_id);
+    fuse_reply_err(request->req,
+                   parent != NULL ? change_name(request, parent, names_of(parent)->remove_directory) : ESTALE);
     return true;
 }
 
@@ -133,32 +141,6 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
     request_defer(request, handle_mkdir);
 }
 
-static bool handle_mknod(struct request *request, bool may_wait)
-{
-    (void)may_wait;
-    struct fs *fs = request->fs;
-    struct node *parent;
-    char name[WALRUS_NAME_MAX + 1];
-    struct walrus_topic_settings settings = {0};
-    struct walrus_topic *topic = NULL;
-    struct walrus_error error;
-    int status = S_ISREG(request->mode) ? find_place(request, &parent, name) : EPERM;
-    if (status == 0) {
-        status = attributes_for_new(request, parent, false, &settings.attributes);
-    }
-    if (status == 0 &&
-        walrus_topic_open(fs->log, name, WALRUS_CREATE | WALRUS_EXCLUSIVE, &settings, &topic, &error) != WALRUS_OK) {
-        status = fs_errno(fs, &error);
-    }
-    walrus_topic_close(topic);
-    if (status == 0) {
-        reply_name(request, VIEW_TOPICS, name);
-    } else {
-        fuse_reply_err(request->req, status);
-    }
-    return true;
-}
-
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
 {
     (void)device;
@@ -167,33 +149,6 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
     request->name = name;
     request->mode = mode;
     request_defer(request, handle_mknod);
-}
-
-static bool remove_name(struct request *request, enum walrus_code (*remove)(struct walrus_log *log, const char *name,
-                                                                            struct walrus_error *error))
-{
-    struct fs *fs = request->fs;
-    struct node *parent;
-    char name[WALRUS_NAME_MAX + 1];
-    struct walrus_error error;
-    int status = find_place(request, &parent, name);
-    if (status == 0 && remove(fs->log, name, &error) != WALRUS_OK) {
-        status = fs_errno(fs, &error);
-    }
-    fuse_reply_err(request->req, status == EINVAL ? ENOENT : status);
-    return true;
-}
-
-static bool handle_unlink(struct request *request, bool may_wait)
-{
-    (void)may_wait;
-    return remove_name(request, walrus_topic_delete);
-}
-
-static bool handle_rmdir(struct request *request, bool may_wait)
-{
-    (void)may_wait;
-    return remove_name(request, walrus_namespace_remove);
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -211,6 +166,70 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     request->name = name;
     request_defer(request, handle_rmdir);
 }
+
+/* ---- topics and namespaces ---- */
+
+static int make_namespace(struct request *request, const struct node *parent, const char *name)
+{
+    char joined[WALRUS_NAME_MAX + 1];
+    struct walrus_attributes attributes;
+    struct walrus_error error;
+    int status = name_join(parent, name, joined);
+    if (status == 0) {
+        status = attributes_for_new(request, parent, true, &attributes);
+    }
+    if (status == 0 && walrus_namespace_create(request->fs->log, joined, &attributes, &error) != WALRUS_OK) {
+        status = fs_errno(request->fs, &error);
+    }
+    return status;
+}
+
+static int make_topic(struct request *request, const struct node *parent, const char *name)
+{
+    char joined[WALRUS_NAME_MAX + 1];
+    struct walrus_topic_settings settings = {0};
+    struct walrus_topic *topic = NULL;
+    struct walrus_error error;
+    int status = name_join(parent, name, joined);
+    if (status == 0) {
+        status = attributes_for_new(request, parent, false, &settings.attributes);
+    }
+    if (status == 0 && walrus_topic_open(request->fs->log, joined, WALRUS_CREATE | WALRUS_EXCLUSIVE, &settings, &topic,
+                                         &error) != WALRUS_OK) {
+        status = fs_errno(request->fs, &error);
+    }
+    walrus_topic_close(topic);
+    return status;
+}
+
+static int remove_name(struct request *request, const struct node *parent, const char *name,
+                       enum walrus_code (*remove)(struct walrus_log *log, const char *name, struct walrus_error *error))
+{
+    char joined[WALRUS_NAME_MAX + 1];
+    struct walrus_error error;
+    int status = name_join(parent, name, joined);
+    if (status == 0 && remove(request->fs->log, joined, &error) != WALRUS_OK) {
+        status = fs_errno(request->fs, &error);
+    }
+    return status == EINVAL ? ENOENT : status;
+}
+
+static int remove_namespace(struct request *request, const struct node *parent, const char *name)
+{
+    return remove_name(request, parent, name, walrus_namespace_remove);
+}
+
+static int remove_topic(struct request *request, const struct node *parent, const char *name)
+{
+    return remove_name(request, parent, name, walrus_topic_delete);
+}
+
+const struct view_names view_names_topics = {
+    .make_directory = make_namespace,
+    .remove_directory = remove_namespace,
+    .make_file = make_topic,
+    .remove_file = remove_topic,
+};
 
 /* As an append-only file: its name is fixed and its only one. */
 

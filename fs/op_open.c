@@ -10,10 +10,10 @@
 
 #include "access.h"
 #include "attributes.h"
-#include "batch_session.h"
 #include "fs_state.h"
 #include "operations.h"
 #include "request.h"
+#include "view.h"
 
 static bool wants_write(int flags)
 {
@@ -30,55 +30,59 @@ static int check_append_only(int flags)
  * Reading with O_NONBLOCK consumes, but not for tools that only want never to hang: those set O_NOFOLLOW with it
  * (grep -r, tar), or set O_NONBLOCK later (tail -f), which the kernel does not tell us.
  */
-static const struct file_kind *kind_of_topic(const struct request *request, const struct walrus_attributes *attributes)
+static const struct file_kind *kind_of_topic(const struct request *request, const struct walrus_topic_info *info)
 {
     int flags = request->file_info.flags;
     enum nonblock_mode mode = request->fs->options->nonblock;
     if (mode == NONBLOCK_OFF || wants_write(flags) || (flags & O_NONBLOCK) == 0 || (flags & O_NOFOLLOW) != 0 ||
-        !access_allowed_request(request->req, attributes, ACCESS_WRITE)) {
+        !access_allowed_request(request->req, &info->settings.attributes, ACCESS_WRITE)) {
         return &file_kind_topic;
     }
     return mode == NONBLOCK_PEEK ? &file_kind_peek : &file_kind_consume;
 }
 
-static int check_drain(const struct request *request, const struct walrus_attributes *attributes)
+int view_choose_topic(const struct request *request, const struct walrus_topic_info *info,
+                      const struct file_kind **kind)
 {
-    if (wants_write(request->file_info.flags) || (request->file_info.flags & O_TRUNC) != 0) {
-        return EPERM;
-    }
-    return access_allowed_request(request->req, attributes, ACCESS_WRITE) ? 0 : EACCES;
+    *kind = kind_of_topic(request, info);
+    return check_append_only(request->file_info.flags);
 }
 
-static int start_consuming(struct fs *fs, struct open_file *file)
+int view_choose_consuming(const struct request *request, const struct walrus_topic_info *info,
+                          const struct file_kind **kind)
 {
-    struct walrus_error error;
-    uint64_t sequence;
-    if (consumer_open(&fs->consumers, fs->log, walrus_topic_name(file->topic), file->topic_id, &file->consumer,
-                      &error) != WALRUS_OK) {
-        return fs_errno(fs, &error);
+    (void)kind;
+    int status = view_check_flags(request->file_info.flags, false);
+    if (status == 0 && !access_allowed_request(request->req, &info->settings.attributes, ACCESS_WRITE)) {
+        status = EACCES;
     }
-    if (file->kind == &file_kind_peek &&
-        (consumer_position(file->consumer, &sequence, &error) != WALRUS_OK ||
-         walrus_seek_sequence(file->topic, sequence, &file->peek_position, &error) != WALRUS_OK)) {
-        return fs_errno(fs, &error);
-    }
-    return 0;
+    return status;
 }
 
-/* Makes the open file for a topic handle, which it takes over also on failure. */
-static int make_open_file(struct request *request, const struct file_kind *kind, struct walrus_topic *topic,
-                          const struct walrus_topic_info *info, struct open_file **made)
+static int choose_kind(const struct request *request, const struct node *node, const struct walrus_topic_info *info,
+                       const struct file_kind **kind)
+{
+    const struct view *view = view_of(node);
+    *kind = view->kind;
+    if (view->choose != NULL) {
+        return view->choose(request, info, kind);
+    }
+    return view_check_flags(request->file_info.flags, view->writable);
+}
+
+/* Makes the open file. Takes over `topic` (with `info`, or both NULL), also on failure. `node`: see struct file_kind.
+ */
+static int make_open_file(struct request *request, const struct file_kind *kind, const struct node *node,
+                          struct walrus_topic *topic, const struct walrus_topic_info *info, struct open_file **made)
 {
     struct open_file *file = open_file_create(&request->fs->files, kind, topic, info);
     if (file == NULL) {
         return ENOMEM;
     }
-    if (kind != &file_kind_topic) {
-        int status = start_consuming(request->fs, file);
-        if (status != 0) {
-            open_file_destroy(request->fs, file);
-            return status;
-        }
+    int status = kind->open != NULL ? kind->open(request, file, node) : 0;
+    if (status != 0) {
+        open_file_destroy(request->fs, file);
+        return status;
     }
     *made = file;
     return 0;
@@ -91,6 +95,7 @@ static void describe_to_kernel(struct request *request, struct open_file *file, 
     struct fuse_file_info *file_info = &request->file_info;
     file_info->fh = (uintptr_t)file;
     file_info->direct_io = 1;
+    file_info->nonseekable = file->kind->nonseekable;
     if (wants_write(file_info->flags)) {
         file->written_node_id = node_id;
         node_table_add_writer(&request->fs->nodes, node_id);
@@ -105,66 +110,54 @@ static void reply_open(struct request *request, struct open_file *file)
     }
 }
 
-static void open_batch(struct request *request)
+/* Opens the topic of a node. 0 or an errno. */
+static int open_topic(struct fs *fs, const struct node *node, struct walrus_topic **topic,
+                      struct walrus_topic_info *info)
 {
-    struct open_file *file = open_file_create(&request->fs->files, &file_kind_batch, NULL, NULL);
-    int status = file != NULL ? batch_session_create(request, &file->batch) : ENOMEM;
-    if (status != 0) {
-        if (file != NULL) {
-            open_file_destroy(request->fs, file);
-        }
-        fuse_reply_err(request->req, status);
-        return;
-    }
-    /* Writes and replies have nothing to do with positions; a shell then reads replies byte by byte and loses none. */
-    request->file_info.nonseekable = 1;
-    reply_open(request, file);
-}
-
-static int open_topic(struct request *request, const struct node *node, bool may_wait, struct open_file **file)
-{
-    struct fs *fs = request->fs;
-    struct walrus_topic *topic = NULL;
-    struct walrus_topic_info info;
     struct walrus_error error;
-    if (walrus_topic_open(fs->log, node->name, 0, NULL, &topic, &error) != WALRUS_OK) {
+    if (walrus_topic_open(fs->log, node->name, 0, NULL, topic, &error) != WALRUS_OK) {
         return error.code == WALRUS_E_NOT_FOUND ? ESTALE : fs_errno(fs, &error);
     }
     int status = 0;
-    const struct file_kind *kind = &file_kind_drain;
-    if (walrus_topic_info(topic, &info, &error) != WALRUS_OK) {
+    if (walrus_topic_info(*topic, info, &error) != WALRUS_OK) {
         status = fs_errno(fs, &error);
-    } else if (info.id != node->id) {
+    } else if (info->id != node->id) {
         status = ESTALE; /* deleted and made anew: the kernel looks the name up again */
-    } else if (node->view == VIEW_DRAIN) {
-        status = check_drain(request, &info.settings.attributes);
-    } else {
-        status = check_append_only(request->file_info.flags);
-        kind = kind_of_topic(request, &info.settings.attributes);
     }
-    if (status == 0 && kind != &file_kind_topic && !may_wait) {
-        status = EAGAIN;
+    if (status != 0) {
+        walrus_topic_close(*topic);
+        *topic = NULL;
+    }
+    return status;
+}
+
+/* 0, an errno, or EINPROGRESS: would have to wait. */
+static int open_node(struct request *request, const struct node *node, bool may_wait, struct open_file **file)
+{
+    bool has_topic = view_of(node)->shape == VIEW_TREE;
+    struct walrus_topic *topic = NULL;
+    struct walrus_topic_info info;
+    const struct file_kind *kind = NULL;
+    int status = has_topic ? open_topic(request->fs, node, &topic, &info) : 0;
+    if (status == 0) {
+        status = choose_kind(request, node, has_topic ? &info : NULL, &kind);
+    }
+    if (status == 0 && kind->open_waits && !may_wait) {
+        status = EINPROGRESS;
     }
     if (status != 0) {
         walrus_topic_close(topic);
         return status;
     }
-    return make_open_file(request, kind, topic, &info, file);
+    return make_open_file(request, kind, node, topic, has_topic ? &info : NULL, file);
 }
 
 static bool handle_open(struct request *request, bool may_wait)
 {
     struct node *node = node_table_find(&request->fs->nodes, request->node_id);
     struct open_file *file = NULL;
-    int status = ESTALE;
-    if (node != NULL && node->view == VIEW_BATCH) {
-        open_batch(request);
-        return true;
-    }
-    if (node != NULL) {
-        status = open_topic(request, node, may_wait, &file);
-    }
-    if (status == EAGAIN && !may_wait) {
+    int status = node != NULL ? open_node(request, node, may_wait, &file) : ESTALE;
+    if (status == EINPROGRESS) {
         return false;
     }
     if (status == 0) {
@@ -230,8 +223,8 @@ static void reply_create(struct request *request, const char *name, struct open_
 {
     struct fs *fs = request->fs;
     struct fuse_entry_param entry = {0};
-    struct node *node = node_table_look_up(&fs->nodes, VIEW_TOPICS, WALRUS_NODE_TOPIC, file->topic_id, name,
-                                           fuse_req_ctx(request->req)->pid);
+    const struct node_place place = {.kind = WALRUS_NODE_TOPIC, .id = file->topic_id, .name = name};
+    struct node *node = node_table_look_up(&fs->nodes, &place, fuse_req_ctx(request->req)->pid);
     int status = node != NULL ? attributes_of_open_file(fs, node, file, &entry.attr) : ENOMEM;
     if (status == 0) {
         entry.ino = node->node_id;
@@ -254,7 +247,11 @@ static int create_in(struct request *request, const struct node *parent, char na
     struct walrus_topic_settings settings = {0};
     struct walrus_topic *topic = NULL;
     struct walrus_topic_info info;
-    if (parent->view != VIEW_TOPICS || name_is_control(parent, request->name)) {
+    /* As in other trees that mirror something (/proc): the name is not there, and cannot be made. */
+    if (parent->view != VIEW_TOPICS) {
+        return ENOENT;
+    }
+    if (view_find(parent, request->name) != VIEW_NONE) {
         return EPERM;
     }
     int status = name_join(parent, request->name, name);
@@ -265,7 +262,7 @@ static int create_in(struct request *request, const struct node *parent, char na
         status = create_or_open(request, name, &settings, &topic, &info);
     }
     if (status == 0) {
-        status = make_open_file(request, kind_of_topic(request, &info.settings.attributes), topic, &info, file);
+        status = make_open_file(request, kind_of_topic(request, &info), NULL, topic, &info, file);
     }
     return status;
 }

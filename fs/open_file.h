@@ -13,14 +13,20 @@
 
 #include "framing.h"
 
-struct batch_session;
 struct consumer;
 struct fs;
+struct node;
 struct open_file;
 struct request;
 
 /* Each is a handler as request.h describes it; NULL: EPERM for reads and writes, success for the rest. */
 struct file_kind {
+    /* The kernel keeps no position: reads and writes have nothing to do with offsets. */
+    bool nonseekable;
+    bool open_waits; /* open may wait for the disk: it runs on a worker */
+    /* Adds what the kind needs to a new open file. 0 or an errno; the file is then closed as any other. `node` is what
+     * was opened; NULL: a topic that was just created. NULL: nothing to add. */
+    int (*open)(struct request *request, struct open_file *file, const struct node *node);
     bool (*read)(struct request *request, bool may_wait);
     bool (*write)(struct request *request, bool may_wait);
     bool (*flush)(struct request *request, bool may_wait);
@@ -35,7 +41,7 @@ struct open_file {
     struct open_file *prev; /* in the list of all, guarded by its mutex */
     struct open_file *next;
     const struct file_kind *kind;
-    struct walrus_topic *topic; /* owned; NULL for .batch */
+    struct walrus_topic *topic; /* owned; NULL when it is not a topic's */
     uint64_t topic_id;
     uint8_t delimiter;
     size_t delimiter_length;  /* 0 or 1 */
@@ -63,7 +69,7 @@ struct open_file {
     uint64_t last_start; /* .drain: file position of the last entry, and of its end */
     uint64_t last_end;
 
-    struct batch_session *batch;
+    void *state; /* the kind's own: made by its open, ended by its close */
 };
 
 struct open_file_list {
@@ -75,8 +81,8 @@ void open_file_list_init(struct open_file_list *list);
 void open_file_list_fini(struct open_file_list *list);
 
 /*
- * Makes an open file on `topic` (which it then owns, also on failure; NULL for .batch), with what `info` says of it
- * (NULL with it). NULL without memory.
+ * Makes an open file on `topic` (which it then owns, also on failure; NULL if it is not a topic's), with what `info`
+ * says of it (NULL with it). NULL without memory.
  */
 struct open_file *open_file_create(struct open_file_list *list, const struct file_kind *kind,
                                    struct walrus_topic *topic, const struct walrus_topic_info *info);

@@ -82,7 +82,8 @@ static void print_help(void)
         "and\n"
         "                            /sys/module/fuse/parameters/enable_uring at Y; auto (the default) takes it if it "
         "can\n"
-        "    -o showctl              list .batch and .drain in the root directory (where grep -r then consumes)\n"
+        "    -o showctl              list .drain and the other control names in the root directory (where grep -r then "
+        "consumes)\n"
         "    -o key=INSTANCE         the log of this instance, in a sub-directory of DATADIR\n"
         "    -o no_uring             write batches without io_uring\n"
         "    -o batch_bytes=<n>      most bytes that one open .batch may stage (default 1073741824)\n");

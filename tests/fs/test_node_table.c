@@ -11,7 +11,8 @@
 
 static struct node *look_up(struct node_table *table, uint64_t id, pid_t caller)
 {
-    struct node *node = node_table_look_up(table, VIEW_TOPICS, WALRUS_NODE_TOPIC, id, "a/topic", caller);
+    const struct node_place place = {.kind = WALRUS_NODE_TOPIC, .id = id, .name = "a/topic"};
+    struct node *node = node_table_look_up(table, &place, caller);
     assert_non_null(node);
     return node;
 }
@@ -87,9 +88,11 @@ static void test_namespaces_have_one(void **state)
     (void)state;
     struct node_table table;
     table_init(&table);
-    struct node *node = node_table_look_up(&table, VIEW_TOPICS, WALRUS_NODE_NAMESPACE, 5, "space", 1);
-    assert_ptr_equal(node_table_look_up(&table, VIEW_TOPICS, WALRUS_NODE_NAMESPACE, 5, "space", 2), node);
-    assert_ptr_not_equal(node_table_look_up(&table, VIEW_DRAIN, WALRUS_NODE_NAMESPACE, 5, "space", 2), node);
+    struct node_place place = {.kind = WALRUS_NODE_NAMESPACE, .id = 5, .name = "space"};
+    struct node *node = node_table_look_up(&table, &place, 1);
+    assert_ptr_equal(node_table_look_up(&table, &place, 2), node);
+    place.view = 1;
+    assert_ptr_not_equal(node_table_look_up(&table, &place, 2), node);
     node_table_fini(&table);
 }
 
