@@ -41,12 +41,12 @@ static void fill_common(struct stat *st, uint64_t inode_number, uint64_t changed
     st->st_atim = st->st_mtim;
 }
 
-static void fill_topic(unsigned view_number, const struct walrus_topic_info *info, uint64_t base_offset,
+static void fill_topic(const struct node_place *place, const struct walrus_topic_info *info, uint64_t base_offset,
                        struct stat *st)
 {
-    const struct view *view = view_by_number(view_number);
+    const struct view *view = view_by_number(place->view);
     const struct walrus_attributes *attributes = &info->settings.attributes;
-    fill_common(st, node_inode_number(view_number, info->id), info->appended_ns);
+    fill_common(st, node_inode_number(place), info->appended_ns);
     st->st_uid = attributes->uid;
     st->st_gid = attributes->gid;
     st->st_nlink = info->deleted ? 0 : 1;
@@ -54,24 +54,26 @@ static void fill_topic(unsigned view_number, const struct walrus_topic_info *inf
     if (view->size != NULL) {
         st->st_size = (off_t)view->size(info, base_offset);
     }
-    if (view_number == VIEW_TOPICS) {
+    if (place->view == VIEW_TOPICS) {
         st->st_blocks = (blkcnt_t)(info->block_bytes / 512);
     }
 }
 
-static void fill_namespace(unsigned view_number, const struct walrus_node *node, struct stat *st)
+static void fill_namespace(const struct node_place *place, const struct walrus_node *node, struct stat *st)
 {
-    fill_common(st, node_inode_number(view_number, node->id), node->created_ns);
-    st->st_mode = S_IFDIR | (node->attributes.mode & view_by_number(view_number)->directory_mode);
+    const struct view *view = view_by_number(place->view);
+    bool makes_groups = view->has_groups && place->name[0] == '\0' && place->group == NULL;
+    fill_common(st, node_inode_number(place), node->created_ns);
+    st->st_mode = S_IFDIR | (node->attributes.mode & (makes_groups ? 01777 : view->directory_mode));
     st->st_uid = node->attributes.uid;
     st->st_gid = node->attributes.gid;
 }
 
 /* What is in no tree: a file, or a directory of such. */
-static void fill_fixed(const struct fs *fs, unsigned view_number, struct stat *st)
+static void fill_fixed(const struct fs *fs, const struct node_place *place, struct stat *st)
 {
-    const struct view *view = view_by_number(view_number);
-    fill_common(st, node_inode_number(view_number, 0), fs->started_ns);
+    const struct view *view = view_by_number(place->view);
+    fill_common(st, node_inode_number(place), fs->started_ns);
     st->st_mode = view->shape == VIEW_DIRECTORY ? S_IFDIR | view->directory_mode : S_IFREG | view->file_mode;
     st->st_uid = getuid();
     st->st_gid = getgid();
@@ -91,7 +93,7 @@ static int find_topic(struct fs *fs, struct node_place *place, struct stat *st, 
         return fs_errno(fs, &error);
     }
     place->id = info.id;
-    fill_topic(place->view, &info, info.first_offset, st);
+    fill_topic(place, &info, info.first_offset, st);
     return 0;
 }
 
@@ -117,8 +119,20 @@ static int find_in_tree(struct fs *fs, struct node_place *place, struct stat *st
     }
     place->kind = node.kind;
     place->id = node.id;
-    fill_namespace(place->view, &node, st);
+    fill_namespace(place, &node, st);
     return 0;
+}
+
+/* Completes a place that a group has of its own: its tree in a view. */
+static int find_group(struct fs *fs, struct node_place *place, struct stat *st)
+{
+    struct walrus_group_info group;
+    struct walrus_error error;
+    if (walrus_group_find(fs->log, place->group, &group, &error) != WALRUS_OK) {
+        return fs_errno(fs, &error);
+    }
+    place->group_id = group.id;
+    return find_in_tree(fs, place, st);
 }
 
 /* Completes a place that is the first of its view. */
@@ -131,7 +145,7 @@ static int find_view(struct fs *fs, struct node_place *place, struct stat *st)
     }
     place->kind = shape == VIEW_FILE ? WALRUS_NODE_TOPIC : WALRUS_NODE_NAMESPACE;
     place->id = 0;
-    fill_fixed(fs, place->view, st);
+    fill_fixed(fs, place, st);
     return 0;
 }
 
@@ -146,9 +160,16 @@ int attributes_find(struct fs *fs, const struct node *parent, const char *name, 
         return ENOENT;
     }
     place->view = parent->view;
-    int status = name_join(parent, name, joined);
-    if (status == 0) {
-        status = find_in_tree(fs, place, st);
+    place->group = parent->group;
+    place->group_id = parent->group_id;
+    int status;
+    if (name[0] == '@' && view_holds_groups(parent)) {
+        place->group = name + 1;
+        place->name = "";
+        status = find_group(fs, place, st);
+    } else {
+        status = name_join(parent, name, joined);
+        status = status == 0 ? find_in_tree(fs, place, st) : status;
     }
     return status == EINVAL ? ENOENT : status;
 }
@@ -158,13 +179,23 @@ double attributes_timeout(const struct node *node)
     return node->kind == WALRUS_NODE_NAMESPACE && node->view == VIEW_TOPICS ? NAMESPACE_TIMEOUT_S : 0;
 }
 
+static struct node_place place_of(const struct node *node)
+{
+    return (struct node_place){.view = node->view,
+                               .kind = node->kind,
+                               .id = node->id,
+                               .name = node->name,
+                               .group = node->group,
+                               .group_id = node->group_id};
+}
+
 int attributes_of_node(struct fs *fs, const struct node *node, struct stat *st)
 {
+    struct node_place place = place_of(node);
     if (view_of(node)->shape != VIEW_TREE) {
-        fill_fixed(fs, node->view, st);
+        fill_fixed(fs, &place, st);
         return 0;
     }
-    struct node_place place = {.view = node->view, .name = node->name};
     int status = find_in_tree(fs, &place, st);
     bool gone = status == ENOENT || status == ENOTDIR || (status == 0 && place.id != node->id);
     if (!gone) {
@@ -175,7 +206,8 @@ int attributes_of_node(struct fs *fs, const struct node *node, struct stat *st)
     if (node->kind != WALRUS_NODE_TOPIC || !open_file_topic_info(&fs->files, node->id, &info)) {
         return ESTALE;
     }
-    fill_topic(node->view, &info, info.first_offset, st);
+    place.id = node->id;
+    fill_topic(&place, &info, info.first_offset, st);
     return 0;
 }
 
@@ -189,7 +221,8 @@ int attributes_of_open_file(struct fs *fs, const struct node *node, const struct
     if (walrus_topic_info(file->topic, &info, &error) != WALRUS_OK) {
         return fs_errno(fs, &error);
     }
-    fill_topic(node->view, &info, file->base_offset, st);
+    const struct node_place place = place_of(node);
+    fill_topic(&place, &info, file->base_offset, st);
     return 0;
 }
 

@@ -11,8 +11,14 @@
 /* Entries of one bulk read at most: bounds what a read of very short entries allocates for their descriptions. */
 #define TAKE_ENTRIES_MAX ((size_t)65536)
 
-struct consumer {
+/* Hashed as bytes, so without padding. */
+struct consumer_key {
     uint64_t topic_id;
+    uint64_t group_id;
+};
+
+struct consumer {
+    struct consumer_key key;
     size_t delimiter_length;
     struct walrus_topic *topic;
     struct walrus_cursor *cursor;
@@ -45,61 +51,98 @@ static enum walrus_code fail(struct walrus_error *error, enum walrus_code code, 
     return code;
 }
 
-static void consumer_free(struct consumer *consumer)
+static enum walrus_code open_topic(struct consumer *consumer, struct walrus_log *log,
+                                   const struct consumer_place *place, struct walrus_error *error)
 {
+    struct walrus_topic_info info;
+    enum walrus_code code = walrus_topic_open(log, place->topic, 0, NULL, &consumer->topic, error);
+    if (code == WALRUS_OK) {
+        code = walrus_topic_info(consumer->topic, &info, error);
+    }
+    if (code == WALRUS_OK && info.id != place->topic_id) {
+        code = fail(error, WALRUS_E_DELETED, ESTALE, "open consumer: the topic was deleted");
+    }
+    if (code == WALRUS_OK) {
+        consumer->delimiter_length = info.settings.framing == WALRUS_FRAMING_WRITE ? 0 : 1;
+    }
+    return code;
+}
+
+static enum walrus_code open_cursor(struct consumer *consumer, struct walrus_log *log,
+                                    const struct consumer_place *place, struct walrus_error *error)
+{
+    struct walrus_group_info group = {0};
+    enum walrus_code code = walrus_cursor_open(consumer->topic, place->group, NULL, &consumer->cursor, error);
+    /* Asked afterwards: if the name stands for this group now, the cursor is either its or one of a deleted group. */
+    if (code == WALRUS_OK && place->group != NULL) {
+        code = walrus_group_find(log, place->group, &group, error);
+    }
+    if (code == WALRUS_OK && group.id != place->group_id) {
+        code = fail(error, WALRUS_E_NOT_FOUND, ENOENT, "open consumer: the group was deleted");
+    }
+    return code;
+}
+
+/* Frees the consumer, too. `error` may be NULL. */
+static enum walrus_code end_consumer(struct consumer *consumer, struct walrus_error *error)
+{
+    enum walrus_code code = walrus_cursor_close(consumer->cursor, error);
     walrus_topic_close(consumer->topic);
     pthread_mutex_destroy(&consumer->mutex);
     free(consumer);
+    return code;
 }
 
-static enum walrus_code consumer_create(struct walrus_log *log, const char *name, uint64_t topic_id,
+static enum walrus_code consumer_create(struct walrus_log *log, const struct consumer_place *place,
                                         struct consumer **created, struct walrus_error *error)
 {
     struct consumer *consumer = calloc(1, sizeof *consumer);
     if (consumer == NULL) {
         return fail(error, WALRUS_E_NO_MEMORY, ENOMEM, "open consumer: out of memory");
     }
-    consumer->topic_id = topic_id;
+    consumer->key = (struct consumer_key){.topic_id = place->topic_id, .group_id = place->group_id};
     pthread_mutex_init(&consumer->mutex, NULL);
-    struct walrus_topic_info info;
-    enum walrus_code code = walrus_topic_open(log, name, 0, NULL, &consumer->topic, error);
+    enum walrus_code code = open_topic(consumer, log, place, error);
     if (code == WALRUS_OK) {
-        code = walrus_topic_info(consumer->topic, &info, error);
-    }
-    if (code == WALRUS_OK && info.id != topic_id) {
-        code = fail(error, WALRUS_E_DELETED, ESTALE, "open consumer: the topic was deleted");
-    }
-    if (code == WALRUS_OK) {
-        consumer->delimiter_length = info.settings.framing == WALRUS_FRAMING_WRITE ? 0 : 1;
-        code = walrus_cursor_open(consumer->topic, NULL, NULL, &consumer->cursor, error);
+        code = open_cursor(consumer, log, place, error);
     }
     if (code != WALRUS_OK) {
-        consumer_free(consumer);
+        (void)end_consumer(consumer, NULL);
         return code;
     }
     *created = consumer;
     return WALRUS_OK;
 }
 
-enum walrus_code consumer_open(struct consumer_table *table, struct walrus_log *log, const char *name,
-                               uint64_t topic_id, struct consumer **consumer, struct walrus_error *error)
+static enum walrus_code add_locked(struct consumer_table *table, struct walrus_log *log,
+                                   const struct consumer_place *place, struct consumer **added,
+                                   struct walrus_error *error)
 {
+    struct consumer *consumer;
+    enum walrus_code code = consumer_create(log, place, &consumer, error);
+    if (code != WALRUS_OK) {
+        return code;
+    }
+    consumer->stored = true;
+    HASH_ADD(hh, table->index, key, sizeof consumer->key, consumer);
+    if (!consumer->stored) {
+        (void)end_consumer(consumer, NULL);
+        return fail(error, WALRUS_E_NO_MEMORY, ENOMEM, "open consumer: out of memory");
+    }
+    *added = consumer;
+    return WALRUS_OK;
+}
+
+enum walrus_code consumer_open(struct consumer_table *table, struct walrus_log *log, const struct consumer_place *place,
+                               struct consumer **consumer, struct walrus_error *error)
+{
+    const struct consumer_key key = {.topic_id = place->topic_id, .group_id = place->group_id};
     struct consumer *found;
     enum walrus_code code = WALRUS_OK;
     pthread_mutex_lock(&table->mutex);
-    HASH_FIND(hh, table->index, &topic_id, sizeof topic_id, found);
+    HASH_FIND(hh, table->index, &key, sizeof key, found);
     if (found == NULL) {
-        code = consumer_create(log, name, topic_id, &found, error);
-        if (code == WALRUS_OK) {
-            found->stored = true;
-            HASH_ADD(hh, table->index, topic_id, sizeof found->topic_id, found);
-            if (!found->stored) {
-                struct walrus_error ignored;
-                (void)walrus_cursor_close(found->cursor, &ignored);
-                consumer_free(found);
-                code = fail(error, WALRUS_E_NO_MEMORY, ENOMEM, "open consumer: out of memory");
-            }
-        }
+        code = add_locked(table, log, place, &found, error);
     }
     if (code == WALRUS_OK) {
         found->share_count++;
@@ -124,8 +167,7 @@ enum walrus_code consumer_close(struct consumer_table *table, struct consumer *c
     pthread_mutex_lock(&table->mutex);
     if (--consumer->share_count == 0) {
         HASH_DEL(table->index, consumer);
-        code = walrus_cursor_close(consumer->cursor, error);
-        consumer_free(consumer);
+        code = end_consumer(consumer, error);
     }
     pthread_mutex_unlock(&table->mutex);
     return code;

@@ -19,18 +19,26 @@ struct consumer; /* entry of the table; see consumer.c */
 
 struct consumer_table {
     pthread_mutex_t mutex;
-    struct consumer *index; /* by topic id */
+    struct consumer *index; /* by topic and group */
 };
 
 void consumer_table_init(struct consumer_table *table);
 void consumer_table_fini(struct consumer_table *table);
 
+/* Whose consumer on what. Topic and group are named, and must be those with these ids. */
+struct consumer_place {
+    const char *topic;
+    uint64_t topic_id;
+    const char *group; /* NULL: the default group */
+    uint64_t group_id; /* 0 with it */
+};
+
 /*
- * Shares the consumer of a topic's default group, opening its cursor if it is the first. WALRUS_E_DELETED when `name`
- * is no longer the topic `topic_id`. May wait for the disk.
+ * Shares the consumer of a group on a topic, opening its cursor if it is the first. WALRUS_E_DELETED when the topic's
+ * name, and WALRUS_E_NOT_FOUND when the group's, stands for it no more. May wait for the disk.
  */
-enum walrus_code consumer_open(struct consumer_table *table, struct walrus_log *log, const char *name,
-                               uint64_t topic_id, struct consumer **consumer, struct walrus_error *error);
+enum walrus_code consumer_open(struct consumer_table *table, struct walrus_log *log, const struct consumer_place *place,
+                               struct consumer **consumer, struct walrus_error *error);
 
 /* Drops a share and its claim; the last one persists the cursor, which may wait. NULL is allowed. */
 enum walrus_code consumer_close(struct consumer_table *table, struct consumer *consumer, const struct open_file *holder,

@@ -187,15 +187,18 @@ static bool handle_drain_read(struct request *request, bool may_wait)
     return true;
 }
 
-/* Consumes for the default group. */
+/* Consumes for the group that the path names, else for the default group. */
 static int open_consumer(struct request *request, struct open_file *file, const struct node *node)
 {
-    (void)node;
     struct fs *fs = request->fs;
     struct walrus_error error;
     uint64_t sequence;
-    if (consumer_open(&fs->consumers, fs->log, walrus_topic_name(file->topic), file->topic_id, &file->consumer,
-                      &error) != WALRUS_OK) {
+    struct consumer_place place = {.topic = walrus_topic_name(file->topic), .topic_id = file->topic_id};
+    if (node != NULL && node->group != NULL) {
+        place.group = node->group;
+        place.group_id = node->group_id;
+    }
+    if (consumer_open(&fs->consumers, fs->log, &place, &file->consumer, &error) != WALRUS_OK) {
         return fs_errno(fs, &error);
     }
     if (file->kind == &file_kind_peek &&

@@ -10,8 +10,9 @@
 #include <uthash.h>
 #include <utlist.h>
 
-/* Above every id that the engine will ever hand out. */
+/* Of an inode number: the view, the group, the id. */
 #define VIEW_SHIFT 56
+#define GROUP_SHIFT 36
 
 /* How long after its lookup somebody is taken to be about to open the file. */
 #define ABOUT_TO_OPEN_NS (5u * 1000 * 1000)
@@ -29,19 +30,34 @@ struct node_entry {
     UT_hash_handle hh;
 };
 
+/* Which file it is: what an inode number stands for. Hashed as bytes, so without padding. */
+struct file_key {
+    uint64_t view;
+    uint64_t group; /* 0: none named, else its id + 1 */
+    uint64_t id;
+};
+
 /* What the nodes of one topic or namespace share. */
 struct node_file {
-    uint64_t inode_number;
+    struct file_key key;
     struct node_entry
         *entries; /* those without writers first, and the oldest of those foremost if it can be had cheaply */
+    char *group;  /* NULL, or behind the name */
     bool stored;
     UT_hash_handle hh;
     char name[];
 };
 
-uint64_t node_inode_number(unsigned view, uint64_t id)
+static struct file_key key_of(const struct node_place *place)
 {
-    return id | ((uint64_t)view << VIEW_SHIFT);
+    return (struct file_key){
+        .view = place->view, .group = place->group != NULL ? place->group_id + 1 : 0, .id = place->id};
+}
+
+uint64_t node_inode_number(const struct node_place *place)
+{
+    struct file_key key = key_of(place);
+    return (key.view << VIEW_SHIFT) ^ (key.group << GROUP_SHIFT) ^ key.id;
 }
 
 static uint64_t monotonic_ns(void)
@@ -58,22 +74,28 @@ static struct node_entry *find_locked(struct node_table *table, uint64_t node_id
     return entry;
 }
 
-static struct node_file *get_file_locked(struct node_table *table, uint64_t inode_number, const char *name)
+static struct node_file *get_file_locked(struct node_table *table, const struct node_place *place)
 {
     struct node_file *file;
-    HASH_FIND(hh, table->files, &inode_number, sizeof inode_number, file);
+    struct file_key key = key_of(place);
+    HASH_FIND(hh, table->files, &key, sizeof key, file);
     if (file != NULL) {
         return file;
     }
-    size_t name_size = strlen(name) + 1;
-    file = calloc(1, sizeof *file + name_size);
+    size_t name_size = strlen(place->name) + 1;
+    size_t group_size = place->group != NULL ? strlen(place->group) + 1 : 0;
+    file = calloc(1, sizeof *file + name_size + group_size);
     if (file == NULL) {
         return NULL;
     }
-    file->inode_number = inode_number;
-    memcpy(file->name, name, name_size);
+    file->key = key;
+    memcpy(file->name, place->name, name_size);
+    if (place->group != NULL) {
+        file->group = file->name + name_size;
+        memcpy(file->group, place->group, group_size);
+    }
     file->stored = true;
-    HASH_ADD(hh, table->files, inode_number, sizeof file->inode_number, file);
+    HASH_ADD(hh, table->files, key, sizeof file->key, file);
     if (!file->stored) {
         free(file);
         return NULL;
@@ -89,16 +111,22 @@ static void drop_file_if_unused_locked(struct node_table *table, struct node_fil
     }
 }
 
-/* `content` without its name and file. */
-static struct node_entry *add_locked(struct node_table *table, struct node_file *file, const struct node *content)
+static struct node_entry *add_locked(struct node_table *table, struct node_file *file, const struct node_place *place,
+                                     uint64_t node_id)
 {
     struct node_entry *entry = calloc(1, sizeof *entry);
     if (entry == NULL) {
         return NULL;
     }
-    entry->node = *content;
-    entry->node.name = file->name;
-    entry->node.file = file;
+    entry->node = (struct node){.node_id = node_id,
+                                .inode_number = node_inode_number(place),
+                                .id = place->id,
+                                .view = place->view,
+                                .kind = place->kind,
+                                .name = file->name,
+                                .group = file->group,
+                                .group_id = place->group_id,
+                                .file = file};
     entry->stored = true;
     HASH_ADD(hh, table->nodes, node.node_id, sizeof entry->node.node_id, entry);
     if (!entry->stored) {
@@ -122,13 +150,9 @@ int node_table_init(struct node_table *table)
 {
     *table = (struct node_table){.next_node_id = NODE_ROOT_ID + 1, .clock_ns = monotonic_ns};
     pthread_mutex_init(&table->mutex, NULL);
-    struct node root = {.node_id = NODE_ROOT_ID,
-                        .inode_number = NODE_ROOT_ID,
-                        .id = NODE_ROOT_ID,
-                        .view = VIEW_TOPICS,
-                        .kind = WALRUS_NODE_NAMESPACE};
-    struct node_file *file = get_file_locked(table, NODE_ROOT_ID, "");
-    return file != NULL && add_locked(table, file, &root) != NULL ? 0 : ENOMEM;
+    const struct node_place root = {.id = NODE_ROOT_ID, .kind = WALRUS_NODE_NAMESPACE, .name = ""};
+    struct node_file *file = get_file_locked(table, &root);
+    return file != NULL && add_locked(table, file, &root, NODE_ROOT_ID) != NULL ? 0 : ENOMEM;
 }
 
 void node_table_fini(struct node_table *table)
@@ -157,20 +181,18 @@ static bool may_share(const struct node_entry *entry, pid_t caller, uint64_t loo
            (entry->last_caller == caller || looked_up_ns - entry->last_lookup_ns > ABOUT_TO_OPEN_NS);
 }
 
-static struct node_entry *get_entry_locked(struct node_table *table, const struct node *wanted, const char *name,
-                                           pid_t caller, uint64_t looked_up_ns)
+static struct node_entry *get_entry_locked(struct node_table *table, const struct node_place *place, pid_t caller,
+                                           uint64_t looked_up_ns)
 {
-    struct node_file *file = get_file_locked(table, wanted->inode_number, name);
+    struct node_file *file = get_file_locked(table, place);
     if (file == NULL) {
         return NULL;
     }
     struct node_entry *entry = file->entries;
-    if (entry != NULL && (wanted->kind != WALRUS_NODE_TOPIC || may_share(entry, caller, looked_up_ns))) {
+    if (entry != NULL && (place->kind != WALRUS_NODE_TOPIC || may_share(entry, caller, looked_up_ns))) {
         return entry;
     }
-    struct node content = *wanted;
-    content.node_id = table->next_node_id++;
-    entry = add_locked(table, file, &content);
+    entry = add_locked(table, file, place, table->next_node_id++);
     if (entry == NULL) {
         drop_file_if_unused_locked(table, file);
     }
@@ -179,13 +201,9 @@ static struct node_entry *get_entry_locked(struct node_table *table, const struc
 
 struct node *node_table_look_up(struct node_table *table, const struct node_place *place, pid_t caller)
 {
-    struct node wanted = {.inode_number = node_inode_number(place->view, place->id),
-                          .id = place->id,
-                          .view = place->view,
-                          .kind = place->kind};
     uint64_t looked_up_ns = table->clock_ns();
     pthread_mutex_lock(&table->mutex);
-    struct node_entry *entry = get_entry_locked(table, &wanted, place->name, caller, looked_up_ns);
+    struct node_entry *entry = get_entry_locked(table, place, caller, looked_up_ns);
     if (entry != NULL) {
         entry->lookup_count++;
         entry->last_lookup_ns = looked_up_ns;

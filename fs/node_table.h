@@ -38,7 +38,9 @@ struct node {
     uint64_t id;           /* the engine's */
     unsigned view;         /* number of its row in the table of views */
     enum walrus_node_kind kind;
-    const char *name; /* of the topic or namespace; "" is the root, and what is neither */
+    const char *name;  /* of the topic or namespace; "" is the root, and what is neither */
+    const char *group; /* that the path names ("@billing"), without the @; NULL: none */
+    uint64_t group_id; /* the engine's, with it */
     struct node_file *file;
 };
 
@@ -48,12 +50,14 @@ struct node_place {
     enum walrus_node_kind kind;
     uint64_t id;
     const char *name;
+    const char *group;
+    uint64_t group_id;
 };
 
 struct node_table {
     pthread_mutex_t mutex;
     struct node_entry *nodes; /* by node_id */
-    struct node_file *files;  /* by inode_number */
+    struct node_file *files;  /* by view, group and id */
     uint64_t next_node_id;
     uint64_t (*clock_ns)(void); /* constant; a test may put its own here */
 };
@@ -66,7 +70,7 @@ void node_table_fini(struct node_table *table);
 struct node *node_table_find(struct node_table *table, uint64_t node_id);
 
 /*
- * Counts one lookup, by the thread `caller`, of what `place` says (whose name is copied), making a node if it is to
+ * Counts one lookup, by the thread `caller`, of what `place` says (whose names are copied), making a node if it is to
  * have one of its own. NULL without memory. Undo with node_table_forget(.., 1) when the kernel does not take the reply.
  */
 struct node *node_table_look_up(struct node_table *table, const struct node_place *place, pid_t caller);
@@ -77,7 +81,8 @@ void node_table_forget(struct node_table *table, uint64_t node_id, uint64_t look
 void node_table_add_writer(struct node_table *table, uint64_t node_id);
 void node_table_remove_writer(struct node_table *table, uint64_t node_id);
 
-/* st_ino of an engine id in a view. */
-uint64_t node_inode_number(unsigned view, uint64_t id);
+/* st_ino. One of its own for each file in each view and group, as long as ids stay below 2^36 and groups' below 2^20.
+ */
+uint64_t node_inode_number(const struct node_place *place);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +60,7 @@ static bool add_item(struct open_directory *directory, const char *name, uint64_
 
 struct listing {
     struct open_directory *directory;
-    unsigned view;
+    const struct node *node;
     bool out_of_memory;
 };
 
@@ -67,7 +68,27 @@ static int visit_node(const struct walrus_node *node, void *context)
 {
     struct listing *listing = context;
     mode_t type = node->kind == WALRUS_NODE_TOPIC ? S_IFREG : S_IFDIR;
-    if (!add_item(listing->directory, node->name, node_inode_number(listing->view, node->id), type)) {
+    const struct node_place place = {.view = listing->node->view,
+                                     .id = node->id,
+                                     .group = listing->node->group,
+                                     .group_id = listing->node->group_id};
+    if (!add_item(listing->directory, node->name, node_inode_number(&place), type)) {
+        listing->out_of_memory = true;
+    }
+    return listing->out_of_memory;
+}
+
+static int visit_group(const struct walrus_group_info *group, void *context)
+{
+    struct listing *listing = context;
+    char name[1 + WALRUS_NAME_COMPONENT_MAX + 1];
+    if (group->id == 0) {
+        return 0; /* what is there without a group is its */
+    }
+    const struct node_place place = {
+        .view = listing->node->view, .id = NODE_ROOT_ID, .group = group->name, .group_id = group->id};
+    snprintf(name, sizeof name, "@%s", group->name);
+    if (!add_item(listing->directory, name, node_inode_number(&place), S_IFDIR)) {
         listing->out_of_memory = true;
     }
     return listing->out_of_memory;
@@ -75,14 +96,14 @@ static int visit_node(const struct walrus_node *node, void *context)
 
 static bool visit_view(unsigned number, const struct view *view, void *context)
 {
-    uint64_t id = view->shape == VIEW_TREE ? NODE_ROOT_ID : 0;
+    const struct node_place place = {.view = number, .id = view->shape == VIEW_TREE ? NODE_ROOT_ID : 0};
     mode_t type = view->shape == VIEW_FILE ? S_IFREG : S_IFDIR;
-    return add_item(context, view->name, node_inode_number(number, id), type);
+    return add_item(context, view->name, node_inode_number(&place), type);
 }
 
 static int take_snapshot(struct fs *fs, const struct node *node, struct open_directory *directory)
 {
-    struct listing listing = {.directory = directory, .view = node->view};
+    struct listing listing = {.directory = directory, .node = node};
     struct walrus_error error;
     directory->item_count = 0;
     directory->names_length = 0;
@@ -95,6 +116,9 @@ static int take_snapshot(struct fs *fs, const struct node *node, struct open_dir
     }
     if (view_of(node)->shape != VIEW_TREE) {
         return 0;
+    }
+    if (view_holds_groups(node) && walrus_group_list(fs->log, visit_group, &listing, &error) != WALRUS_OK) {
+        return fs_errno(fs, &error);
     }
     if (walrus_list(fs->log, node->name, visit_node, &listing, &error) != WALRUS_OK) {
         /* A directory that was removed while open is empty. */

@@ -25,8 +25,10 @@ static const struct view views[] = {
      .shape = VIEW_TREE,
      .file_mode = 0444,
      .directory_mode = 01555,
+     .has_groups = true,
      .kind = &file_kind_drain,
-     .choose = view_choose_consuming},
+     .choose = view_choose_consuming,
+     .names = &view_names_groups},
     {.name = ".batch", .shape = VIEW_FILE, .file_mode = 0666, .writable = true, .kind = &file_kind_batch},
 };
 
@@ -40,6 +42,11 @@ const struct view *view_by_number(unsigned number)
 const struct view *view_of(const struct node *node)
 {
     return &views[node->view];
+}
+
+bool view_holds_groups(const struct node *directory)
+{
+    return view_of(directory)->has_groups && directory->name[0] == '\0' && directory->group == NULL;
 }
 
 bool view_is_root(const struct node *node)

@@ -44,6 +44,7 @@ struct view {
     /* What is shown of the mode of a topic or namespace (VIEW_TREE); else the mode, and files belong to the daemon. */
     mode_t file_mode;
     mode_t directory_mode;
+    bool has_groups; /* beside the topics, "@billing" shows them to the group "billing" (VIEW_TREE) */
     /* May be opened for writing, and with O_TRUNC, which has no effect by itself. Else that is EPERM. */
     bool writable;
     /* st_size of a topic's file, whose byte 0 is at `base_offset`. NULL: 0, as for files that are made up when read. */
@@ -70,14 +71,17 @@ unsigned view_find(const struct node *directory, const char *name);
 bool view_list(const struct node *directory, bool (*visit)(unsigned number, const struct view *view, void *context),
                void *context);
 
+/* True for the directory of a view that the groups are in. */
+bool view_holds_groups(const struct node *directory);
+
 /* True for the node of the mount's own root directory. */
 bool view_is_root(const struct node *node);
 
 /* The errno of an open with these flags of a file that is `writable` or not. 0: allowed. */
 int view_check_flags(int flags, bool writable);
 
-/* op_namespace.c */
-extern const struct view_names view_names_topics;
+extern const struct view_names view_names_topics; /* op_namespace.c */
+extern const struct view_names view_names_groups; /* groups.c */
 
 /* op_open.c: topics as they are; consuming. */
 int view_choose_topic(const struct request *request, const struct walrus_topic_info *info,

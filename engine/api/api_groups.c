@@ -52,6 +52,13 @@ enum walrus_code walrus_group_delete(struct walrus_log *log, const char *group, 
     return code == WALRUS_OK ? groups_delete(log, group, error) : code;
 }
 
+enum walrus_code walrus_group_find(struct walrus_log *log, const char *group, struct walrus_group_info *info,
+                                   struct walrus_error *error)
+{
+    enum walrus_code code = check_name(group, error);
+    return code == WALRUS_OK ? groups_find(log, group, info, error) : code;
+}
+
 enum walrus_code walrus_group_list(struct walrus_log *log,
                                    int (*visit)(const struct walrus_group_info *group, void *context), void *context,
                                    struct walrus_error *error)

@@ -388,6 +388,25 @@ static bool take_snapshot(struct group_table *table, struct snapshot *snapshot)
     return snapshot->groups != NULL;
 }
 
+static void describe(const struct walrus_log *log, const struct group *group, struct walrus_group_info *info)
+{
+    *info = (struct walrus_group_info){.id = group->id, .created_ns = group->created_ns};
+    info->consistency_inherited = !group_own_consistency(group, &info->consistency);
+    if (info->consistency_inherited)
+        info->consistency = log->options.consistency;
+}
+
+enum walrus_code groups_find(struct walrus_log *log, const char *name, struct walrus_group_info *info,
+                             struct walrus_error *error)
+{
+    struct group *group = group_table_find(&log->groups, name);
+    if (!group)
+        return error_set(error, WALRUS_E_NOT_FOUND, 0, "there is no group '%s'", name);
+    describe(log, group, info);
+    group_release(group);
+    return WALRUS_OK;
+}
+
 enum walrus_code groups_list(struct walrus_log *log, int (*visit)(const struct walrus_group_info *group, void *context),
                              void *context, struct walrus_error *error)
 {
@@ -398,10 +417,9 @@ enum walrus_code groups_list(struct walrus_log *log, int (*visit)(const struct w
     bool on = true;
     for (size_t i = 0; i < snapshot.count; i++) {
         struct group *group = snapshot.groups[i];
-        struct walrus_group_info info = {.name = group->name, .id = group->id, .created_ns = group->created_ns};
-        info.consistency_inherited = !group_own_consistency(group, &info.consistency);
-        if (info.consistency_inherited)
-            info.consistency = log->options.consistency;
+        struct walrus_group_info info;
+        describe(log, group, &info);
+        info.name = group->name;
         on = on && visit(&info, context) == 0;
         group_release(group);
     }

@@ -73,6 +73,8 @@ enum walrus_code groups_create(struct walrus_log *log, const char *name, const s
 enum walrus_code groups_configure(struct walrus_log *log, const char *name,
                                   const struct walrus_consistency *consistency, struct walrus_error *error);
 enum walrus_code groups_delete(struct walrus_log *log, const char *name, struct walrus_error *error);
+enum walrus_code groups_find(struct walrus_log *log, const char *name, struct walrus_group_info *info,
+                             struct walrus_error *error);
 enum walrus_code groups_list(struct walrus_log *log, int (*visit)(const struct walrus_group_info *group, void *context),
                              void *context, struct walrus_error *error);
 

@@ -31,6 +31,14 @@ same() {
     cmp -s -- "$2" "$3" || fail "$1: $(cmp -- "$2" "$3" 2>&1)"
 }
 
+# refused MESSAGE COMMAND...: it fails, and says so (an errno in the words of coreutils).
+refused() {
+    local wanted=$1 message
+    shift
+    message=$(LC_ALL=C "$@" 2>&1) && fail "'$*' worked"
+    [[ $message == *"$wanted"* ]] || fail "'$*': wanted '$wanted', got '$message'"
+}
+
 cleanup() {
     trap - EXIT
     [ -n "$MNT" ] && fusermount3 -u -z -q "$MNT" 2>/dev/null

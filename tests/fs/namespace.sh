@@ -5,14 +5,6 @@ setup
 start
 cd "$MNT" || exit 99
 
-# errno COMMAND...: what a command of coreutils says, by its message.
-refused() {
-    local wanted=$1 message
-    shift
-    message=$(LC_ALL=C "$@" 2>&1) && fail "'$*' worked"
-    [[ $message == *"$wanted"* ]] || fail "'$*': wanted '$wanted', got '$message'"
-}
-
 mkdir tenant tenant/deep || fail "mkdir"
 echo x >tenant/deep/topic || fail "a topic in a namespace"
 echo y >>tenant/deep/topic

@@ -92,7 +92,23 @@ static void test_namespaces_have_one(void **state)
     struct node *node = node_table_look_up(&table, &place, 1);
     assert_ptr_equal(node_table_look_up(&table, &place, 2), node);
     place.view = 1;
-    assert_ptr_not_equal(node_table_look_up(&table, &place, 2), node);
+    struct node *viewed = node_table_look_up(&table, &place, 2);
+    assert_ptr_not_equal(viewed, node);
+    assert_null(viewed->group);
+    /* Each group has a tree of its own, the default group, whose id is 0, too. */
+    place.group = "default";
+    struct node *of_default = node_table_look_up(&table, &place, 2);
+    assert_ptr_not_equal(of_default, viewed);
+    place.group = "billing";
+    place.group_id = 9;
+    struct node *of_billing = node_table_look_up(&table, &place, 2);
+    assert_ptr_not_equal(of_billing, of_default);
+    assert_string_equal(of_billing->group, "billing");
+    assert_string_equal(of_billing->name, "space");
+    assert_int_not_equal(of_billing->inode_number, of_default->inode_number);
+    assert_int_not_equal(of_default->inode_number, viewed->inode_number);
+    assert_int_not_equal(viewed->inode_number, node->inode_number);
+    assert_ptr_equal(node_table_look_up(&table, &place, 2), of_billing);
     node_table_fini(&table);
 }
 

@@ -98,9 +98,19 @@ static struct listed list_groups(struct temp_log *temp)
 static bool has_group(struct temp_log *temp, const char *name)
 {
     struct listed listed = list_groups(temp);
-    for (size_t i = 0; i < listed.count; i++)
-        if (strcmp(listed.names[i], name) == 0)
+    struct walrus_group_info info;
+    for (size_t i = 0; i < listed.count; i++) {
+        if (strcmp(listed.names[i], name) == 0) {
+            OK(walrus_group_find(temp->log, name, &info, &failure));
+            assert_null(info.name);
+            assert_int_equal(info.id, listed.ids[i]);
+            assert_int_equal(info.created_ns, listed.infos[i].created_ns);
+            assert_int_equal(info.consistency_inherited, listed.infos[i].consistency_inherited);
+            assert_int_equal(info.consistency.mode, listed.infos[i].consistency.mode);
             return true;
+        }
+    }
+    FAILS(WALRUS_E_NOT_FOUND, walrus_group_find(temp->log, name, &info, &failure));
     return false;
 }
 
@@ -125,6 +135,7 @@ static void groups_are_made_listed_and_deleted(void **state)
         FAILS(WALRUS_E_INVALID, walrus_group_create(temp->log, invalid[i], NULL, &failure));
         FAILS(WALRUS_E_INVALID, walrus_group_delete(temp->log, invalid[i], &failure));
         FAILS(WALRUS_E_INVALID, walrus_group_configure(temp->log, invalid[i], NULL, &failure));
+        FAILS(WALRUS_E_INVALID, walrus_group_find(temp->log, invalid[i], &(struct walrus_group_info){0}, &failure));
     }
     FAILS(WALRUS_E_INVALID, walrus_group_create(temp->log, NULL, NULL, &failure));
     char longest[257];

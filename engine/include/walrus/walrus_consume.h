@@ -42,6 +42,10 @@ enum walrus_code walrus_group_configure(struct walrus_log *log, const char *grou
  */
 enum walrus_code walrus_group_delete(struct walrus_log *log, const char *group, struct walrus_error *error);
 
+/* Figures of one group; info->name is NULL here. WALRUS_E_NOT_FOUND for a group that was not made. */
+enum walrus_code walrus_group_find(struct walrus_log *log, const char *group, struct walrus_group_info *info,
+                                   struct walrus_error *error);
+
 /* Calls visit for each group, "default" first, on a snapshot: visit may call the library. Non-zero ends the walk. */
 enum walrus_code walrus_group_list(struct walrus_log *log,
                                    int (*visit)(const struct walrus_group_info *group, void *context), void *context,
