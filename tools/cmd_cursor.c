@@ -17,10 +17,11 @@ struct arguments {
     bool takes_offset;
     bool has_offset;
     bool dry_run;
+    bool damaged;
     struct offset_range to;
 };
 
-enum { KEY_DRY_RUN = CLI_KEY_PRIVATE };
+enum { KEY_DRY_RUN = CLI_KEY_PRIVATE, KEY_DAMAGED };
 
 static const struct argp_option group_option = {"group", 'g', "GROUP", 0, "consumer group (default: default)", 0};
 
@@ -50,6 +51,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_DRY_RUN:
         arguments->dry_run = true;
         return 0;
+    case KEY_DAMAGED:
+        arguments->damaged = true;
+        return 0;
     case ARGP_KEY_ARG:
         if (arguments->topic_name == NULL)
             arguments->topic_name = argument;
@@ -59,7 +63,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             argp_error(state, "one topic at a time");
         return 0;
     case ARGP_KEY_END:
-        if (arguments->topic_name == NULL)
+        if (arguments->damaged && arguments->topic_name != NULL)
+            argp_error(state, "--damaged is about cursors of which nobody knows the topic");
+        if (arguments->topic_name == NULL && !arguments->damaged)
             argp_error(state, "name a topic");
         if (arguments->takes_offset && !arguments->has_offset)
             argp_error(state, "say where to: " OFFSETS_HELP);
@@ -67,6 +73,21 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
+}
+
+/* rm --damaged */
+static int forget_damaged(const struct arguments *arguments, struct walrus_log *log)
+{
+    struct walrus_error error = {0};
+    uint64_t forgotten = 0;
+
+    if (walrus_cursors_forget_damaged(log, &forgotten, &error) != WALRUS_OK)
+        return cli_fail(arguments->cli, &error, NULL);
+    if (arguments->cli->json)
+        out_json(&out, json_pack("{s:o}", "forgotten", json_u64(forgotten)));
+    else
+        out_printf(&out, "%" PRIu64 " damaged cursors forgotten\n", forgotten);
+    return CLI_OK;
 }
 
 /* Parses, opens log and topic, and runs one of the commands on them. */
@@ -80,6 +101,8 @@ static int run(struct arguments *arguments, const struct argp *argp, int argc, c
     cli_parse(arguments->cli, argp, argc, argv, arguments);
     out_init(&out, STDOUT_FILENO);
     status = cli_open_log(arguments->cli, false, &log);
+    if (status == CLI_OK && arguments->damaged)
+        return cli_close_log(arguments->cli, log, out_finish(&out, arguments->cli, forget_damaged(arguments, log)));
     if (status == CLI_OK)
         status = cli_open_topic(arguments->cli, log, arguments->topic_name, 0, NULL, &topic);
     if (status == CLI_OK) {
@@ -212,15 +235,20 @@ static int rm(struct arguments *arguments, struct walrus_topic *topic)
 
 int cmd_cursor_rm(struct cli *cli, int argc, char **argv)
 {
-    static const struct argp_option options[] = {group_option, {0}};
+    static const struct argp_option options[] = {
+        group_option,
+        {"damaged", KEY_DAMAGED, NULL, 0,
+         "give up the damaged cursors of which `walrus check` cannot tell the topic; what was kept for them may go", 0},
+        {0},
+    };
     static const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "TOPIC",
+        .args_doc = "TOPIC\n--damaged",
         .doc =
             "Forgets where a group stands on a topic, which then keeps nothing for it; the group stays. It would begin "
             "anew at the first entry.\v"
-            "--json: one object: topic, group, removed (true).",
+            "--json: one object: topic, group, removed (true); with --damaged: forgotten (their number).",
         .children = cli_children,
     };
     struct arguments arguments = {.cli = cli, .group = "default"};

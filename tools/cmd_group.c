@@ -228,17 +228,21 @@ static int describe_cursor(const struct walrus_cursor_info *cursor, void *contex
     if (strcmp(cursor->group, describe->group) != 0)
         return 0;
     if (!describe->groups.cli->json) {
-        out_printf(&out, "%-24s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %14" PRIu64 "\n", describe->topic,
-                   cursor->sequence, describe->end, cursor->lag_entries, cursor->lag_bytes);
+        out_printf(&out, "%-24s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %14" PRIu64 "%s\n", describe->topic,
+                   cursor->sequence, describe->end, cursor->lag_entries, cursor->lag_bytes,
+                   cursor->damaged
+                       ? "  damaged: where it stood is lost, and nothing is freed as consumed until it is set"
+                       : "");
         return 1;
     }
-    out_json(&out, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "group",
+    out_json(&out, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b}", "group",
                              json_name(cursor->group), "topic", json_name(describe->topic), "cursor",
                              json_u64(cursor->sequence), "durable", json_u64(cursor->durable_sequence), "end",
                              json_u64(describe->end), "lag", json_u64(cursor->lag_entries), "lag_bytes",
                              json_u64(cursor->lag_bytes), "taken", json_u64(cursor->taken_entries), "overtaken",
                              json_u64(cursor->overtaken_entries), "checkpointed_ns", json_u64(cursor->checkpointed_ns),
-                             "consistency", consistency_text(&cursor->consistency, consistency)));
+                             "consistency", consistency_text(&cursor->consistency, consistency), "damaged",
+                             (int)cursor->damaged));
     return 1;
 }
 
@@ -306,7 +310,7 @@ int cmd_group_describe(struct cli *cli, int argc, char **argv)
         .doc = "Where groups stand on each topic they use: the next entry, the topic's end, and how many entries and "
                "bytes lie between.\v"
                "--json: one object per cursor: group, topic, cursor, durable, end, lag, lag_bytes, taken, overtaken, "
-               "checkpointed_ns, consistency.",
+               "checkpointed_ns, consistency, damaged.",
         .children = cli_children,
     };
     struct describe describe = {.groups = {.cli = cli}};

@@ -88,7 +88,7 @@ static void print_log_json(const struct walrus_log_info *info)
     json_t *object = json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, "
         "s:o, s:o, s:o, "
-        "s:o}",
+        "s:o, s:o}",
         "type", "log", "topics", json_u64(info->topic_count), "namespaces", json_u64(info->namespace_count), "segments",
         json_u64(info->segment_count), "blocks", json_u64(info->block_count), "disk_bytes", json_u64(info->block_bytes),
         "sync", sync_text(&info->sync, sync), "consistency", consistency_text(&info->consistency, consistency),
@@ -100,7 +100,8 @@ static void print_log_json(const struct walrus_log_info *info)
         json_u64(info->recovery_ns), "recovery_walked_bytes", json_u64(info->recovery_walked_bytes),
         "recovered_torn_tails", json_u64(info->recovered_torn_tails), "recovered_batches_dropped",
         json_u64(info->recovered_batches_dropped), "recovered_damages", json_u64(info->recovered_damages),
-        "recovered_adopted", json_u64(info->recovered_adopted), "recovery_note", json_name(info->recovery_note));
+        "recovered_adopted", json_u64(info->recovered_adopted), "damaged_cursors", json_u64(info->damaged_cursors),
+        "recovery_note", json_name(info->recovery_note));
 
     out_json(&out, object);
 }
@@ -131,6 +132,12 @@ static void print_log(const struct walrus_log_info *info)
                (double)info->recovery_ns / 1e6, info->recovery_walked_bytes, info->clean_marks);
     if (info->recovery_note[0] != '\0')
         out_printf(&out, "               %s\n", info->recovery_note);
+    if (info->damaged_cursors > 0)
+        out_printf(&out,
+                   "cursors        %" PRIu64
+                   " damaged, of topics that nobody knows: nothing is freed as consumed until "
+                   "`walrus cursor rm --damaged`\n",
+                   info->damaged_cursors);
     out_printf(&out, "\n%10s %14s %10s %10s %10s %10s %10s %s\n", "ENTRIES", "BYTES", "FIRST", "NEXT", "DURABLE",
                "CURSOR", "LAG", "TOPIC");
 }
@@ -147,7 +154,8 @@ int cmd_stat(struct cli *cli, int argc, char **argv)
             "recovery_ns, "
             "recovery_walked_bytes, "
             "recovered_torn_tails, recovered_batches_dropped, recovered_damages, "
-            "recovered_adopted, recovery_note), then one of type topic for each: as `topic info --json`, with cursor "
+            "recovered_adopted, damaged_cursors, recovery_note), then one of type topic for each: as `topic info "
+            "--json`, with cursor "
             "and lag.",
         .children = cli_children,
     };

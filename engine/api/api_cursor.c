@@ -79,6 +79,12 @@ enum walrus_code walrus_cursor_delete(struct walrus_topic *topic, const char *gr
     return cursors_delete(topic, name_or_default(group), error);
 }
 
+enum walrus_code walrus_cursors_forget_damaged(struct walrus_log *log, uint64_t *forgotten, struct walrus_error *error)
+{
+    uint64_t unwanted;
+    return cursors_forget_damaged(log, forgotten ? forgotten : &unwanted, error);
+}
+
 enum walrus_code walrus_cursor_take(struct walrus_cursor *cursor, const struct walrus_read_limits *limits,
                                     unsigned flags, uint32_t lease_ms, struct walrus_entries *entries,
                                     struct walrus_error *error)

@@ -49,3 +49,67 @@ bool cursor_copy_decode(const uint8_t bytes[CURSOR_COPY_BYTES], uint64_t log_id,
     record->time_ns = load_le64(bytes + AT_TIME_NS);
     return true;
 }
+
+/* Puts right a single wrong bit, which the checksum tells. */
+static bool mend(const uint8_t copy[CURSOR_COPY_BYTES], uint64_t log_id, uint64_t slot, struct cursor_record *record)
+{
+    uint8_t bytes[CURSOR_COPY_BYTES];
+    memcpy(bytes, copy, sizeof(bytes));
+    for (size_t bit = 0; bit < sizeof(bytes) * 8; bit++) {
+        uint8_t mask = (uint8_t)(1u << (bit % 8));
+        bytes[bit / 8] ^= mask;
+        if (cursor_copy_decode(bytes, log_id, slot, record))
+            return true;
+        bytes[bit / 8] ^= mask;
+    }
+    return false;
+}
+
+/* Whether what the copy's checksum does not vouch for may be what was written. */
+static bool is_plausible(const uint8_t copy[CURSOR_COPY_BYTES], unsigned index, struct cursor_record *claim)
+{
+    claim->topic_id = load_le64(copy + AT_TOPIC_ID);
+    claim->group_id = load_le64(copy + AT_GROUP_ID);
+    claim->generation = load_le64(copy + AT_GENERATION);
+    return claim->topic_id != 0 && claim->generation % 2 == index && claim->generation < (UINT64_C(1) << 48) &&
+           load_le32(copy + AT_CRC + 4) == 0 && load_le64(copy + AT_TIME_NS + 8) == 0;
+}
+
+static void look_at_damaged(const uint8_t bytes[CURSOR_SLOT_BYTES], uint64_t log_id, uint64_t slot,
+                            struct cursor_slot *content)
+{
+    content->state = CURSOR_SLOT_DAMAGED;
+    for (unsigned i = 0; i < 2; i++) {
+        const uint8_t *copy = bytes + (size_t)i * CURSOR_COPY_BYTES;
+        struct cursor_record found = {0};
+        if (bytes_are_zero(copy, CURSOR_COPY_BYTES))
+            continue;
+        if (mend(copy, log_id, slot, &found) &&
+            (content->state == CURSOR_SLOT_DAMAGED || found.generation > content->record.generation)) {
+            content->state = CURSOR_SLOT_MENDED;
+            content->record = found;
+        } else if (is_plausible(copy, i, &found)) {
+            content->claims[content->claim_count++] = found;
+        }
+    }
+    content->torn = content->state == CURSOR_SLOT_MENDED;
+}
+
+void cursor_slot_decode(const uint8_t bytes[CURSOR_SLOT_BYTES], uint64_t log_id, uint64_t slot,
+                        struct cursor_slot *content)
+{
+    const uint8_t *first = bytes, *second = bytes + CURSOR_COPY_BYTES;
+    struct cursor_record other;
+    memset(content, 0, sizeof(*content));
+    bool first_holds = cursor_copy_decode(first, log_id, slot, &content->record);
+    bool second_holds = cursor_copy_decode(second, log_id, slot, &other);
+    if (second_holds && (!first_holds || other.generation > content->record.generation))
+        content->record = other;
+    if (!first_holds && !second_holds) {
+        if (!bytes_are_zero(bytes, CURSOR_SLOT_BYTES))
+            look_at_damaged(bytes, log_id, slot, content);
+        return;
+    }
+    content->state = CURSOR_SLOT_VALID;
+    content->torn = first_holds != second_holds && !bytes_are_zero(first_holds ? second : first, CURSOR_COPY_BYTES);
+}

@@ -36,4 +36,23 @@ void cursor_copy_encode(const struct cursor_record *record, uint64_t log_id, uin
 bool cursor_copy_decode(const uint8_t bytes[CURSOR_COPY_BYTES], uint64_t log_id, uint64_t slot,
                         struct cursor_record *record);
 
+enum cursor_slot_state {
+    CURSOR_SLOT_BLANK = 0, /* never written */
+    CURSOR_SLOT_VALID,
+    CURSOR_SLOT_MENDED, /* by putting right the one wrong bit of a copy: a finding, but nothing is lost */
+    CURSOR_SLOT_DAMAGED /* written, and neither copy holds */
+};
+
+/* What a slot says, its two copies taken together. */
+struct cursor_slot {
+    enum cursor_slot_state state;
+    bool torn;                      /* one copy holds, the other was written and does not */
+    struct cursor_record record;    /* the copy that counts, when one holds */
+    struct cursor_record claims[2]; /* when damaged: what the copies seem to say; nothing proves it */
+    unsigned claim_count;
+};
+
+void cursor_slot_decode(const uint8_t bytes[CURSOR_SLOT_BYTES], uint64_t log_id, uint64_t slot,
+                        struct cursor_slot *content);
+
 #endif

@@ -66,6 +66,7 @@ static void took_effect_locked(struct group_cursor *cursor, const struct cursor_
     cursor->durable_offset = record->offset;
     cursor->checkpointed_ns = record->time_ns;
     atomic_store(&cursor->durable_sequence, record->sequence);
+    atomic_store(&cursor->lost, false);
     atomic_fetch_add(&log_of(cursor)->checkpoints, 1);
     /* Retention has something to do only when a whole block lies behind. */
     struct block *block;
@@ -126,7 +127,7 @@ enum walrus_code checkpoint_locked(struct group_cursor *cursor, struct cursor_pl
         if (code == WALRUS_OK)
             took_effect_locked(cursor, &record);
         else
-            put_back_locked(cursor, existed, durable_before);
+            put_back_locked(cursor, existed || atomic_load(&cursor->lost), durable_before);
     }
     if (code == WALRUS_OK)
         return WALRUS_OK;
@@ -156,9 +157,17 @@ enum walrus_code checkpoint_erase_locked(struct group_cursor *cursor, struct wal
         return error_prefix(error, code, "delete the cursor of '%s'", cursor->topic->name);
     }
     atomic_store(&cursor->exists, false);
+    atomic_store(&cursor->lost, false);
     cursor->has_slot = false;
     cursor_file_free_slot(file, cursor->slot, record.generation);
     return WALRUS_OK;
+}
+
+void checkpoint_blank(struct group_cursor *cursor)
+{
+    struct cursor_record record = next_record(cursor, (struct cursor_place){0});
+    record.topic_id = 0;
+    cursor_file_put_back(&log_of(cursor)->cursors, cursor->slot, &record);
 }
 
 /* ---- ahead of time ---- */

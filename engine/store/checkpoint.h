@@ -50,6 +50,9 @@ void checkpoint_await_locked(struct group_cursor *cursor);
 /* Frees the slot durably: the cursor exists no more. The worker must not be at it. Needs the lock. */
 enum walrus_code checkpoint_erase_locked(struct group_cursor *cursor, struct walrus_error *error);
 
+/* The same for a damaged slot that nobody misses, as far as the disk lets us; claims nothing. */
+void checkpoint_blank(struct group_cursor *cursor);
+
 /* Takes note of what the worker has done, if it has. Whoever looks at where the cursor is durable calls it before.
  * Needs the lock. */
 void checkpoint_notice_locked(struct group_cursor *cursor);

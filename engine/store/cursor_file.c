@@ -31,6 +31,7 @@ void cursor_file_fini(struct cursor_file *file)
         file->file->ops->close(file->file);
     }
     free(file->free_slots);
+    free(file->unowned);
     pthread_mutex_destroy(&file->lock);
 }
 
@@ -78,51 +79,63 @@ static enum walrus_code add_free_locked(struct cursor_file *file, uint64_t slot,
     return WALRUS_OK;
 }
 
-/* The copy that counts. 1: found; 0: the slot was never written; -1: written, and nothing valid. */
-static int decode_slot(const uint8_t *bytes, uint64_t log_id, uint64_t slot, struct cursor_record *record, bool *torn)
+bool cursor_file_add_unowned(struct cursor_file *file, uint64_t slot)
 {
-    struct cursor_record other;
-    bool first = cursor_copy_decode(bytes, log_id, slot, record);
-    bool second = cursor_copy_decode(bytes + CURSOR_COPY_BYTES, log_id, slot, &other);
-    if (second && (!first || other.generation > record->generation))
-        *record = other;
-    *torn = !bytes_are_zero(first ? bytes + CURSOR_COPY_BYTES : bytes, CURSOR_COPY_BYTES) && first != second;
-    if (first || second)
-        return 1;
-    return bytes_are_zero(bytes, CURSOR_SLOT_BYTES) ? 0 : -1;
+    size_t count = atomic_load(&file->unowned_count);
+    if (count == file->unowned_capacity) {
+        size_t capacity = count ? count * 2 : 4;
+        uint64_t *grown = realloc(file->unowned, capacity * sizeof(*grown));
+        if (!grown)
+            return false;
+        file->unowned = grown;
+        file->unowned_capacity = capacity;
+    }
+    file->unowned[count] = slot;
+    atomic_store(&file->unowned_count, count + 1);
+    return true;
 }
 
+static enum walrus_code load_slot(struct cursor_file *file, uint64_t slot, const struct cursor_slot *content,
+                                  cursor_slot_visit *visit, void *context, struct walrus_error *error)
+{
+    bool used = false;
+    bool holds = content->state != CURSOR_SLOT_DAMAGED;
+    enum walrus_code code = WALRUS_OK;
+    if (!holds || content->record.topic_id != 0)
+        code = visit(slot, content, context, &used, error);
+    if (code != WALRUS_OK || used)
+        return code;
+    if (holds)
+        return add_free_locked(file, slot, content->record.generation, error);
+    return cursor_file_add_unowned(file, slot)
+               ? WALRUS_OK
+               : error_set(error, WALRUS_E_NO_MEMORY, 0, "%s: out of memory", CURSOR_FILE_NAME);
+}
+
+/* Whose a damaged slot may be is told by whose the others are. */
 static enum walrus_code load_slots(struct cursor_file *file, const uint8_t *bytes, uint64_t slot_count,
-                                   enum walrus_code (*keep)(uint64_t slot, bool torn,
-                                                            const struct cursor_record *record, void *context,
-                                                            bool *used, struct walrus_error *error),
-                                   void *context, uint64_t *damages, struct walrus_error *error)
+                                   cursor_slot_visit *visit, void *context, struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
-    for (uint64_t slot = 0; code == WALRUS_OK && slot < slot_count; slot++) {
-        struct cursor_record record;
-        bool torn;
-        int found = decode_slot(bytes + cursor_slot_place(slot), file->log_id, slot, &record, &torn);
-        if (found == 0)
-            continue;
-        file->next_slot = slot + 1;
-        if (found < 0) {
-            (*damages)++; /* left alone: neither used nor overwritten */
-            continue;
+    uint64_t damaged = 0;
+    for (unsigned round = 0; round < 2 && (round == 0 || damaged > 0); round++) {
+        for (uint64_t slot = 0; code == WALRUS_OK && slot < slot_count; slot++) {
+            struct cursor_slot content;
+            cursor_slot_decode(bytes + cursor_slot_place(slot), file->log_id, slot, &content);
+            if (content.state == CURSOR_SLOT_BLANK)
+                continue;
+            file->next_slot = max_u64(file->next_slot, slot + 1);
+            bool is_damaged = content.state == CURSOR_SLOT_DAMAGED;
+            damaged += is_damaged && round == 0;
+            if (is_damaged == (round == 1))
+                code = load_slot(file, slot, &content, visit, context, error);
         }
-        bool used = false;
-        if (record.topic_id != 0)
-            code = keep(slot, torn, &record, context, &used, error);
-        if (code == WALRUS_OK && !used)
-            code = add_free_locked(file, slot, record.generation, error);
     }
     return code;
 }
 
-enum walrus_code cursor_file_load(struct cursor_file *file,
-                                  enum walrus_code (*keep)(uint64_t slot, bool torn, const struct cursor_record *record,
-                                                           void *context, bool *used, struct walrus_error *error),
-                                  void *context, uint64_t *damages, struct walrus_error *error)
+enum walrus_code cursor_file_load(struct cursor_file *file, cursor_slot_visit *visit, void *context,
+                                  struct walrus_error *error)
 {
     struct io_file *opened = NULL;
     int rc = file->io->ops->open(file->io, CURSOR_FILE_NAME, 0, &opened);
@@ -153,7 +166,7 @@ enum walrus_code cursor_file_load(struct cursor_file *file,
         code = error_set(error, WALRUS_E_VERSION, 0, "%s: made by a newer version", CURSOR_FILE_NAME);
     else
         /* Without a valid header the slots still speak for themselves: their checksums know the log. */
-        code = load_slots(file, bytes, slot_count, keep, context, damages, error);
+        code = load_slots(file, bytes, slot_count, visit, context, error);
     free(bytes);
     file->slot_count = slot_count;
     /* What a reader of the cursors builds on from here survives a second crash. */
@@ -249,4 +262,50 @@ enum walrus_code cursor_file_write(struct cursor_file *file, uint64_t slot, cons
     uint64_t ticket = 0;
     enum walrus_code code = cursor_file_put(file, slot, record, &ticket, error);
     return code == WALRUS_OK ? cursor_file_wait(file, ticket, error) : code;
+}
+
+/* ---- what was lost ---- */
+
+/* No copy of a slot looks like this: its generation would have to be even and odd. */
+static void fill_as_lost(uint8_t bytes[CURSOR_SLOT_BYTES])
+{
+    memset(bytes, 0xff, CURSOR_SLOT_BYTES);
+}
+
+enum walrus_code cursor_file_note_loss(struct cursor_file *file, struct walrus_error *error)
+{
+    uint8_t bytes[CURSOR_SLOT_BYTES];
+    uint64_t slot = 0, generation;
+    int rc = -EIO;
+    fill_as_lost(bytes);
+    if (cursor_file_take_slot(file, &slot, &generation, NULL) == WALRUS_OK)
+        rc = io_full_write_bytes(file->file, bytes, sizeof(bytes), cursor_slot_place(slot));
+    if (rc == 0) {
+        sync_point_note_write(&file->sync);
+        (void)sync_point_wait_all(&file->sync);
+    }
+    return cursor_file_add_unowned(file, slot)
+               ? WALRUS_OK
+               : error_set(error, WALRUS_E_NO_MEMORY, 0, "%s: out of memory", CURSOR_FILE_NAME);
+}
+
+enum walrus_code cursor_file_forget_unowned(struct cursor_file *file, uint64_t *count, struct walrus_error *error)
+{
+    uint8_t zeros[CURSOR_SLOT_BYTES] = {0};
+    int rc = 0;
+    pthread_mutex_lock(&file->lock);
+    size_t unowned = atomic_load(&file->unowned_count);
+    for (size_t i = 0; rc == 0 && i < unowned && file->file; i++)
+        rc = io_full_write_bytes(file->file, zeros, sizeof(zeros), cursor_slot_place(file->unowned[i]));
+    if (rc == 0 && unowned > 0 && file->file) {
+        sync_point_note_write(&file->sync);
+        rc = sync_point_wait_all(&file->sync);
+    }
+    if (rc == 0)
+        atomic_store(&file->unowned_count, 0); /* the slots stay blank */
+    pthread_mutex_unlock(&file->lock);
+    if (rc < 0)
+        return error_system(error, rc, "forget damaged cursors in %s", CURSOR_FILE_NAME);
+    *count = unowned;
+    return WALRUS_OK;
 }

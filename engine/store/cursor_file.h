@@ -40,21 +40,36 @@ struct cursor_file {
     struct free_slot *free_slots;
     size_t free_count;
     size_t free_capacity;
+    uint64_t *unowned; /* damaged slots that may be anybody's */
+    size_t unowned_capacity;
+    _Atomic size_t unowned_count; /* changed under the lock, read anywhere */
 };
 
 void cursor_file_init(struct cursor_file *file, struct io *io, uint64_t log_id, _Atomic uint64_t *sync_count,
                       _Atomic uint64_t *failure_count);
 void cursor_file_fini(struct cursor_file *file);
 
-/*
- * Reads the file, if there is one. `keep` is asked for each slot with a valid copy (`torn`: the other copy was written
- * and is not valid) and tells whether somebody uses it; the others become free. *damages counts slots in which no copy
- * is valid though something was written.
- */
-enum walrus_code cursor_file_load(struct cursor_file *file,
-                                  enum walrus_code (*keep)(uint64_t slot, bool torn, const struct cursor_record *record,
-                                                           void *context, bool *used, struct walrus_error *error),
-                                  void *context, uint64_t *damages, struct walrus_error *error);
+/* Is told of each slot that is not blank; *used: somebody has it, and if it holds, it is not free. */
+typedef enum walrus_code cursor_slot_visit(uint64_t slot, const struct cursor_slot *content, void *context, bool *used,
+                                           struct walrus_error *error);
+
+/* Reads the file, if there is one. First all slots that hold are visited, then the damaged ones. */
+enum walrus_code cursor_file_load(struct cursor_file *file, cursor_slot_visit *visit, void *context,
+                                  struct walrus_error *error);
+
+/* A damaged slot that nobody can be found for. It is left alone, and as long as there is one nothing may be freed
+ * because it was consumed: where somebody stood that is in no other slot is not known. For recovery. False when out of
+ * memory. */
+bool cursor_file_add_unowned(struct cursor_file *file, uint64_t slot);
+static inline bool cursor_file_has_unowned(const struct cursor_file *file)
+{
+    return atomic_load_explicit(&file->unowned_count, memory_order_relaxed) > 0;
+}
+/* The file was lost: makes a new one, which says by a damaged slot that there were cursors. Where that fails it is
+ * remembered until the log is closed. For recovery. */
+enum walrus_code cursor_file_note_loss(struct cursor_file *file, struct walrus_error *error);
+/* Gives up what may have been in such slots, durably; *count of them. */
+enum walrus_code cursor_file_forget_unowned(struct cursor_file *file, uint64_t *count, struct walrus_error *error);
 
 /* A slot of one's own, made in the file if need be; *generation is the last one used in it. */
 enum walrus_code cursor_file_take_slot(struct cursor_file *file, uint64_t *slot, uint64_t *generation,

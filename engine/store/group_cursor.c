@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "store/checkpoint.h"
 #include "store/log.h"
+#include "store/recovery.h"
 #include "store/retention.h"
 #include "store/seek.h"
 #include "store/watch.h"
@@ -60,6 +61,8 @@ static struct group_cursor **place_locked(struct walrus_topic *topic, const stru
 
 static void free_slot(struct group_cursor *cursor)
 {
+    if (cursor->has_slot && atomic_exchange(&cursor->lost, false))
+        checkpoint_blank(cursor); /* what nobody misses any more shall not be found damaged again */
     if (cursor->has_slot)
         cursor_file_free_slot(&cursor->topic->log->cursors, cursor->slot, cursor->highest_generation);
     cursor->has_slot = false;
@@ -71,7 +74,7 @@ static void drop_if_unused(struct walrus_topic *topic, struct group_cursor *curs
     struct group_cursor *dropped = NULL;
     pthread_mutex_lock(&topic->lock);
     struct group_cursor **at = place_locked(topic, cursor->group);
-    if (*at == cursor && cursor->handle_count == 0 && !atomic_load(&cursor->exists)) {
+    if (*at == cursor && cursor->handle_count == 0 && !atomic_load(&cursor->exists) && !atomic_load(&cursor->lost)) {
         *at = cursor->next;
         dropped = cursor;
     }
@@ -88,7 +91,7 @@ void group_cursors_destroy(struct walrus_topic *topic)
     while (topic->cursors) {
         struct group_cursor *cursor = topic->cursors;
         topic->cursors = cursor->next;
-        if (deleted || !atomic_load(&cursor->exists))
+        if (deleted || (!atomic_load(&cursor->exists) && !atomic_load(&cursor->lost)))
             free_slot(cursor);
         group_cursor_release(cursor);
     }
@@ -178,9 +181,10 @@ void group_cursor_close(struct walrus_cursor *handle)
 
 /* ---- recovery ---- */
 
-enum walrus_code group_cursor_restore(struct walrus_topic *topic, struct group *group, uint64_t slot,
-                                      const struct cursor_record *record, struct walrus_error *error)
+enum walrus_code group_cursor_restore(struct walrus_topic *topic, struct group *group, const struct found_cursor *found,
+                                      struct walrus_error *error)
 {
+    const struct cursor_record *record = &found->record;
     struct group_cursor *cursor = create(topic, group);
     if (!cursor) {
         group_release(group);
@@ -190,8 +194,13 @@ enum walrus_code group_cursor_restore(struct walrus_topic *topic, struct group *
      */
     uint64_t sequence = min_u64(max_u64(record->sequence, topic->first_sequence), topic->next_sequence);
     cursor->has_slot = true;
-    cursor->slot = slot;
+    cursor->slot = found->slot;
     cursor->generation = cursor->highest_generation = record->generation;
+    cursor->next = topic->cursors;
+    topic->cursors = cursor;
+    atomic_store(&cursor->lost, found->lost);
+    if (found->lost)
+        return WALRUS_OK;
     cursor->durable_offset = record->offset;
     cursor->checkpointed_ns = record->time_ns;
     cursor->position.sequence = sequence;
@@ -201,8 +210,6 @@ enum walrus_code group_cursor_restore(struct walrus_topic *topic, struct group *
         cursor->position.offset = topic->first_offset;
     atomic_store(&cursor->durable_sequence, sequence);
     atomic_store(&cursor->exists, true);
-    cursor->next = topic->cursors;
-    topic->cursors = cursor;
     return WALRUS_OK;
 }
 
@@ -271,8 +278,17 @@ void group_cursor_settle_locked(struct group_cursor *cursor)
 bool topic_consumed_locked(const struct walrus_topic *topic, uint64_t *sequence)
 {
     bool any = false;
+    *sequence = 0;
+    if (cursor_file_has_unowned(&topic->log->cursors))
+        return true;
     for (const struct group_cursor *cursor = topic->cursors; cursor; cursor = cursor->next) {
-        if (!atomic_load(&cursor->exists) || atomic_load(&cursor->group->deleted))
+        if (atomic_load(&cursor->group->deleted))
+            continue;
+        if (atomic_load(&cursor->lost)) {
+            *sequence = 0;
+            return true;
+        }
+        if (!atomic_load(&cursor->exists))
             continue;
         uint64_t durable = atomic_load(&cursor->durable_sequence);
         *sequence = any ? min_u64(*sequence, durable) : durable;
@@ -320,7 +336,7 @@ static enum walrus_code delete_existing(struct walrus_topic *topic, struct group
     enum walrus_code code = WALRUS_OK;
     pthread_mutex_lock(&cursor->lock);
     checkpoint_await_locked(cursor);
-    *existed = atomic_load(&cursor->exists);
+    *existed = atomic_load(&cursor->exists) || atomic_load(&cursor->lost);
     if (*existed)
         code = checkpoint_erase_locked(cursor, error);
     if (*existed && code == WALRUS_OK) {
@@ -372,7 +388,8 @@ static struct group_cursor **snapshot(struct walrus_topic *topic, size_t *count)
     cursors = calloc(*count + 1, sizeof(struct group_cursor *));
     *count = 0;
     for (struct group_cursor *cursor = topic->cursors; cursors && cursor; cursor = cursor->next) {
-        if (!atomic_load(&cursor->exists) || atomic_load(&cursor->group->deleted))
+        bool is_there = atomic_load(&cursor->exists) || atomic_load(&cursor->lost);
+        if (!is_there || atomic_load(&cursor->group->deleted))
             continue;
         group_cursor_acquire(cursor);
         cursors[(*count)++] = cursor;
@@ -427,6 +444,7 @@ static void describe(struct group_cursor *cursor, struct walrus_cursor_info *inf
     info->taken_entries = cursor->outstanding.held_entries;
     info->overtaken_entries = cursor->overtaken_entries;
     info->checkpointed_ns = cursor->checkpointed_ns;
+    info->damaged = atomic_load(&cursor->lost);
     if (!group_own_consistency(cursor->group, &info->consistency))
         info->consistency = topic->log->options.consistency;
     pthread_mutex_unlock(&cursor->lock);
@@ -467,4 +485,18 @@ enum walrus_code cursors_persist(struct walrus_topic *topic, struct walrus_error
         code = code == WALRUS_OK ? one : code;
     }
     return code;
+}
+
+static enum walrus_code look_again(struct walrus_topic *topic, void *context, struct walrus_error *error)
+{
+    (void)context;
+    (void)error;
+    retention_note_progress(topic);
+    return WALRUS_OK;
+}
+
+enum walrus_code cursors_forget_damaged(struct walrus_log *log, uint64_t *forgotten, struct walrus_error *error)
+{
+    enum walrus_code code = cursor_file_forget_unowned(&log->cursors, forgotten, error);
+    return code == WALRUS_OK && *forgotten > 0 ? topic_table_each(&log->names, look_again, NULL, error) : code;
 }

@@ -48,6 +48,8 @@ struct group_cursor {
     /* Changed under the topic's lock, too, where they make the cursor hold back more than before. */
     _Atomic bool exists;
     _Atomic uint64_t durable_sequence;
+    _Atomic bool
+        lost; /* its slot is damaged: where it stood is not known, so it holds everything back until it exists again */
 
     pthread_mutex_t lock;
     pthread_cond_t checkpoint_ended;
@@ -96,9 +98,10 @@ void group_cursor_close(struct walrus_cursor *cursor);
 void group_cursor_acquire(struct group_cursor *cursor);
 void group_cursor_release(struct group_cursor *cursor);
 
-/* For recovery: a cursor that was persisted in `slot`. Takes over the reference to the group. */
-enum walrus_code group_cursor_restore(struct walrus_topic *topic, struct group *group, uint64_t slot,
-                                      const struct cursor_record *record, struct walrus_error *error);
+/* For recovery: a cursor that was persisted. Takes over the reference to the group. */
+struct found_cursor;
+enum walrus_code group_cursor_restore(struct walrus_topic *topic, struct group *group, const struct found_cursor *found,
+                                      struct walrus_error *error);
 
 /* Ends all cursors of a topic that nobody refers to any more; the slots of a deleted topic become free. */
 void group_cursors_destroy(struct walrus_topic *topic);
@@ -118,7 +121,8 @@ struct cursor_place group_cursor_low_without_locked(const struct group_cursor *c
 void group_cursor_settle_locked(struct group_cursor *cursor);
 
 /*
- * What retention by consumption goes by: the lowest durable position of the topic's cursors. False: no cursor exists.
+ * What retention by consumption goes by: the lowest durable position of the topic's cursors; 0 where one is damaged.
+ * False: no cursor exists.
  * Needs the topic's lock, and stays true as long as the caller holds it.
  */
 bool topic_consumed_locked(const struct walrus_topic *topic, uint64_t *sequence);
@@ -128,6 +132,9 @@ enum walrus_code cursors_list(struct walrus_topic *topic,
                               int (*visit)(const struct walrus_cursor_info *cursor, void *context), void *context,
                               struct walrus_error *error);
 enum walrus_code cursors_delete(struct walrus_topic *topic, const char *group, struct walrus_error *error);
+
+/* walrus_cursors_forget_damaged() */
+enum walrus_code cursors_forget_damaged(struct walrus_log *log, uint64_t *forgotten, struct walrus_error *error);
 
 /* Persists every cursor of a topic that has moved. For the end of a log, when no handle is open. */
 enum walrus_code cursors_persist(struct walrus_topic *topic, struct walrus_error *error);

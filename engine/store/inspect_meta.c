@@ -151,19 +151,75 @@ static const char *topic_name_of(struct inspection *inspection, uint64_t id)
     return node && node->record.name[0] ? node->record.name : NULL;
 }
 
-static void note_cursor(struct inspection *inspection, struct walrus_item *item, const struct cursor_record *record,
-                        bool broken)
+static void note_cursor(struct inspection *inspection, struct walrus_item *item, const struct cursor_slot *content)
 {
+    const struct cursor_record *record = &content->record;
     bool is_head = record->group_id == CURSOR_GROUP_RETAINED;
     struct group *group = is_head ? NULL : group_table_find_id(&inspection->log->groups, record->group_id);
-    const char *state = broken ? "; the other copy is not valid" : "";
-    item->verdict = broken ? WALRUS_VERDICT_TORN : WALRUS_VERDICT_OK;
+    const char *state = content->state == CURSOR_SLOT_MENDED ? "; one bit of it is wrong"
+                        : content->torn                      ? "; the other copy is not valid"
+                                                             : "";
+    item->verdict = content->state == CURSOR_SLOT_MENDED ? WALRUS_VERDICT_DAMAGED
+                    : content->torn                      ? WALRUS_VERDICT_TORN
+                                                         : WALRUS_VERDICT_OK;
     if (group)
         inspection_note(item, "group %.*s, generation %" PRIu64 "%s", 120, group->name, record->generation, state);
     else
         inspection_note(item, "first retained entry, generation %" PRIu64 "%s", record->generation, state);
     if (group)
         group_release(group);
+}
+
+static void note_lost(struct inspection *inspection, struct walrus_item *item, const struct found_cursor *cursor,
+                      bool owned)
+{
+    struct group *group = owned ? group_table_find_id(&inspection->log->groups, cursor->record.group_id) : NULL;
+    item->verdict = WALRUS_VERDICT_DAMAGED;
+    if (group)
+        inspection_note(item,
+                        "neither copy of the cursor is valid; by what it seems to say, of group %.*s: keeps its "
+                        "topic's entries from being freed as consumed",
+                        60, group->name);
+    else if (owned)
+        inspection_note(item, "neither copy is valid; by what it seems to say, the topic's first retained entry");
+    else
+        inspection_note(item,
+                        "neither copy of the cursor is valid, and it may be of any topic: keeps entries from being "
+                        "freed as consumed");
+    if (group)
+        group_release(group);
+}
+
+static enum walrus_code show_slot(struct inspection *inspection, uint64_t slot, const struct cursor_slot *content,
+                                  struct walrus_error *error)
+{
+    bool is_lost = content->state == CURSOR_SLOT_DAMAGED;
+    struct found_cursor cursor = {.slot = slot, .torn = content->torn, .record = content->record};
+    bool used = false;
+    enum walrus_code code = is_lost
+                                ? recovery_keep_lost_cursor(&inspection->recovery, slot, content, &cursor, &used, error)
+                                : recovery_keep_cursor(&inspection->recovery, &cursor, &used, error);
+    if (code != WALRUS_OK || (!used && !is_lost))
+        return code; /* free */
+    uint64_t topic_id = used ? cursor.record.topic_id : 0;
+    struct walrus_item item = {.kind = WALRUS_ITEM_CURSOR,
+                               .file = CURSOR_FILE_NAME,
+                               .file_offset = cursor_slot_place(slot),
+                               .file_bytes = CURSOR_SLOT_BYTES,
+                               .segment = WALRUS_NOWHERE,
+                               .topic_id = topic_id,
+                               .topic_name = topic_name_of(inspection, topic_id),
+                               .sequence = cursor.record.sequence,
+                               .offset = cursor.record.offset,
+                               .time_ns = cursor.record.time_ns};
+    if (is_lost)
+        note_lost(inspection, &item, &cursor, used);
+    else
+        note_cursor(inspection, &item, content);
+    if (used && cursor.record.group_id == CURSOR_GROUP_RETAINED)
+        item.kind = WALRUS_ITEM_HEAD;
+    inspection_show(inspection, &item);
+    return code;
 }
 
 enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_error *error)
@@ -175,48 +231,14 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
         inspection_show_missing(inspection, CURSOR_FILE_NAME, WALRUS_NOWHERE);
     if (code != WALRUS_OK || !bytes)
         return code;
-    uint64_t log_id = inspection->log->log_id;
-    for (uint64_t slot = 0; code == WALRUS_OK && cursor_slot_place(slot + 1) <= size; slot++) {
-        uint64_t place = cursor_slot_place(slot);
-        struct cursor_record best = {0};
-        int valid = 0;
-        bool broken = false, used = false;
-        for (unsigned copy = 0; copy < 2; copy++) {
-            struct cursor_record record;
-            const uint8_t *at = bytes + place + copy * CURSOR_COPY_BYTES;
-            if (cursor_copy_decode(at, log_id, slot, &record)) {
-                valid++;
-                best = record.generation >= best.generation ? record : best;
-            } else {
-                broken = broken || !bytes_are_zero(at, CURSOR_COPY_BYTES);
-            }
+    /* Whose a damaged slot may be is told by whose the others are: those come first. */
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint64_t slot = 0; code == WALRUS_OK && cursor_slot_place(slot + 1) <= size; slot++) {
+            struct cursor_slot content;
+            cursor_slot_decode(bytes + cursor_slot_place(slot), inspection->log->log_id, slot, &content);
+            if (content.state != CURSOR_SLOT_BLANK && (content.state == CURSOR_SLOT_DAMAGED) == (round == 1))
+                code = show_slot(inspection, slot, &content, error);
         }
-        if (valid == 0 && !broken)
-            continue;
-        if (valid > 0)
-            code =
-                recovery_keep_cursor(&inspection->recovery, &(struct found_cursor){slot, broken, best}, &used, error);
-        if (valid > 0 && !used)
-            continue; /* free */
-        struct walrus_item item = {.kind = WALRUS_ITEM_CURSOR,
-                                   .file = CURSOR_FILE_NAME,
-                                   .file_offset = place,
-                                   .file_bytes = CURSOR_SLOT_BYTES,
-                                   .segment = WALRUS_NOWHERE,
-                                   .topic_id = best.topic_id,
-                                   .topic_name = topic_name_of(inspection, best.topic_id),
-                                   .sequence = best.sequence,
-                                   .offset = best.offset,
-                                   .time_ns = best.time_ns};
-        if (valid == 0) {
-            item.verdict = WALRUS_VERDICT_DAMAGED;
-            inspection_note(&item, "neither copy of the cursor is valid");
-        } else {
-            note_cursor(inspection, &item, &best, broken);
-        }
-        if (valid > 0 && best.group_id == CURSOR_GROUP_RETAINED)
-            item.kind = WALRUS_ITEM_HEAD;
-        inspection_show(inspection, &item);
     }
     free(bytes);
     return code;

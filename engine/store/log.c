@@ -350,6 +350,7 @@ void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
     info->freed_blocks = atomic_load(&log->freed_blocks);
     info->freed_bytes = atomic_load(&log->freed_bytes);
     info->clean_marks = atomic_load(&log->mark.written);
+    info->damaged_cursors = atomic_load(&log->cursors.unowned_count);
     info->recovery_ns = log->findings.took_ns;
     info->recovery_walked_bytes = log->findings.walked_bytes;
     info->recovered_torn_tails = log->findings.torn_tails;

@@ -53,6 +53,7 @@ struct found_cursor {
     bool torn;                   /* the other copy is neither valid nor blank */
     struct cursor_record record; /* the copy that counts */
     bool obsolete;               /* another slot has the same group's cursor */
+    bool lost; /* no copy holds: only whose it is is known, and a generation, by what the slot seems to say */
 };
 
 /* A place between two records of a topic. */
@@ -201,6 +202,11 @@ enum walrus_code recovery_load_cursors(struct recovery *recovery, struct walrus_
 /* Keeps a valid slot with its topic. *used is false when there is no such topic or group: the slot is free. */
 enum walrus_code recovery_keep_cursor(struct recovery *recovery, const struct found_cursor *cursor, bool *used,
                                       struct walrus_error *error);
+
+/* A damaged slot, once all that hold are kept: *owned, if what it seems to say names just one topic and group that are
+ * there and have no other slot. */
+enum walrus_code recovery_keep_lost_cursor(struct recovery *recovery, uint64_t slot, const struct cursor_slot *content,
+                                           struct found_cursor *cursor, bool *owned, struct walrus_error *error);
 
 /* NULL: none. */
 const struct found_cursor *recovery_cursor_of(const struct found_node *node, uint64_t group_id);

@@ -116,6 +116,36 @@ out_has "group deleted: billing"
 ! grep -q "group billing, generation" "$tmp/out" || fail "a cursor of a group that is gone"
 expect 0 "$WALRUS" check
 
+# ---- damaged cursors
+damage() { # OFFSET LENGTH
+    head -c "$2" /dev/zero | tr '\0' 'Z' | dd of="$WALRUS_DATA_DIR/cursors" bs=1 seek="$1" conv=notrunc status=none
+}
+slot_of() { # TOPIC: where its default cursor stands
+    "$WALRUS" dump --json | $python -c 'import json, sys
+print([o["file_offset"] for o in map(json.loads, sys.stdin) if o["kind"] == "cursor" and o["topic"] == sys.argv[1]][0])' "$1"
+}
+expect 0 "$WALRUS" cursor set events 2
+slot=$(slot_of events)
+damage $((slot + 32)) 8
+damage $((slot + 96)) 8
+expect 65 "$WALRUS" check
+out_has "of group default: keeps its topic's entries"
+expect 0 "$WALRUS" group describe default
+grep -qE '^events .* damaged: where it stood is lost' "$tmp/out" || fail "the damage is not told"
+expect 0 "$WALRUS" cursor set events 2
+expect 0 "$WALRUS" group describe default --json
+json '[c["damaged"] for c in o if c["topic"] == "events"] == [False]'
+expect 0 "$WALRUS" check
+damage "$slot" 128
+expect 65 "$WALRUS" check
+out_has "it may be of any topic"
+expect 0 "$WALRUS" stat
+out_has "1 damaged, of topics that nobody knows"
+expect 64 "$WALRUS" cursor rm --damaged events
+expect 0 "$WALRUS" cursor rm --damaged --json
+json 'o == [{"forgotten": 1}]'
+expect 0 "$WALRUS" check
+
 # ---- settings of a topic
 expect 0 "$WALRUS" topic config events
 printf 'sync=every:200ms (log)\nretention=consumed (log)\nframing=line\n' >"$tmp/wanted"

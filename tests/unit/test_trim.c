@@ -260,8 +260,10 @@ static void a_damaged_head_loses_nothing(void **state)
 {
     struct temp_log *temp = *state;
     make_undated(temp, (const uint64_t[]){13, 0});
-    file_flip(temp, "cursors", head_place(temp) + 40, 3);
-    file_flip(temp, "cursors", head_place(temp) + CURSOR_COPY_BYTES + 40, 3);
+    for (uint64_t copy = 0; copy < 2; copy++) {
+        file_flip(temp, "cursors", head_place(temp) + copy * CURSOR_COPY_BYTES + 40, 3); /* one would be put right */
+        file_flip(temp, "cursors", head_place(temp) + copy * CURSOR_COPY_BYTES + 41, 3);
+    }
     assert_int_equal(assert_kept_and_told(temp, 13, 30), 12);
 }
 

@@ -187,7 +187,8 @@ struct walrus_log_info {
     uint64_t checkpoints;
     uint64_t freed_blocks; /* by retention, trimming and deletion */
     uint64_t freed_bytes;
-    uint64_t clean_marks; /* written since open */
+    uint64_t clean_marks;     /* written since open */
+    uint64_t damaged_cursors; /* now: that may be of any topic (walrus_cursors_forget_damaged()) */
     /* what recovery met at open */
     uint64_t recovery_ns;               /* how long it took */
     uint64_t recovery_walked_bytes;     /* of blocks whose records it read, because no clean mark covers them */

@@ -110,6 +110,7 @@ struct walrus_cursor_info {
     uint64_t overtaken_entries; /* that retention or trimming freed before the group came to them, since open */
     uint64_t checkpointed_ns;   /* time of the durable cursor */
     uint32_t handle_count;      /* open now */
+    bool damaged;               /* where the group stood is not known: see below */
     struct walrus_consistency consistency;
 };
 
@@ -123,6 +124,16 @@ enum walrus_code walrus_cursor_list(struct walrus_topic *topic,
  * while handles are open, WALRUS_E_NOT_FOUND when there is none.
  */
 enum walrus_code walrus_cursor_delete(struct walrus_topic *topic, const char *group, struct walrus_error *error);
+
+/*
+ * Damaged cursors. Where a group stood is gone then, and what it had not read yet must not go with it: retention
+ * WALRUS_RETAIN_CONSUMED frees nothing of the topic until the group has a cursor there again (it was set, or the group
+ * has begun anew at the first retained entry), or it was deleted, or the group was. walrus_cursor_list() shows such a
+ * cursor as `damaged`. Where it cannot even be told whose a damaged cursor was (walrus_log_info's damaged_cursors),
+ * nothing is freed as consumed in the whole log, until this call gives up, durably, what these said. `*forgotten` (may
+ * be NULL): how many there were.
+ */
+enum walrus_code walrus_cursors_forget_damaged(struct walrus_log *log, uint64_t *forgotten, struct walrus_error *error);
 
 /* ---- acknowledgement apart from reading -------------------------------------------------------------------------- */
 
