@@ -31,11 +31,12 @@
 #define MAPPED_BYTES_MAX ((uint64_t)256 << 20)
 #define CHUNK_BYTES ((uint64_t)64 << 10) /* what a fault maps at most around the page that is touched */
 #define WRITE_CALL_BYTES ((size_t)32 << 10)
-#define ZEROS_AHEAD_BYTES ((size_t)128 << 10)
+#define ZEROS_AHEAD_BYTES ((size_t)256 << 10)
 
 struct mapping {
     struct mapping *shorter; /* an earlier one of the same file: others may still be copying there */
-    uint8_t *base;
+    uint8_t *read_base;
+    uint8_t *write_base; /* a second view of the same pages, see map_views(); NULL for a file that is only read */
     uint64_t length;
     _Atomic uint8_t touched[]; /* per chunk: some of it may be resident */
 };
@@ -77,8 +78,11 @@ static void let_go(struct mapping *mapping, uint64_t file_size)
     uint64_t bytes = smaller(mapping->length, (file_size + CHUNK_BYTES - 1) / CHUNK_BYTES * CHUNK_BYTES);
     for (uint64_t i = 0; i < bytes / CHUNK_BYTES; i++)
         atomic_store_explicit(&mapping->touched[i], 0, memory_order_relaxed);
-    if (bytes > 0)
-        (void)madvise(mapping->base, bytes, MADV_DONTNEED);
+    if (bytes > 0) {
+        (void)madvise(mapping->read_base, bytes, MADV_DONTNEED);
+        if (mapping->write_base)
+            (void)madvise(mapping->write_base, bytes, MADV_DONTNEED);
+    }
 }
 
 static void let_go_of_file(struct mapped_file *file)
@@ -116,6 +120,35 @@ static void cannot_map(struct mapped_file *file, int error)
     atomic_store(&file->io->fd.io.map_error, error);
 }
 
+static void unmap_views(struct mapping *mapping)
+{
+    if (mapping->read_base)
+        munmap(mapping->read_base, (size_t)mapping->length);
+    if (mapping->write_base)
+        munmap(mapping->write_base, (size_t)mapping->length);
+}
+
+/*
+ * Reads and writes have a view each, because a fault reads ahead as its mapping is advised: where reads want the pages
+ * that follow, a write wants none, and would pay for filling them with zeros a second time. 0 or an errno.
+ */
+static int map_views(struct mapping *mapping, const struct mapped_file *file)
+{
+    size_t length = (size_t)mapping->length;
+    void *view = mmap(NULL, length, PROT_READ, MAP_SHARED, file->fd.fd, 0);
+    if (view == MAP_FAILED)
+        return errno;
+    mapping->read_base = view;
+    if (file->read_only)
+        return 0;
+    view = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file->fd.fd, 0);
+    if (view == MAP_FAILED)
+        return errno;
+    mapping->write_base = view;
+    (void)madvise(view, length, MADV_RANDOM);
+    return 0;
+}
+
 static struct mapping *map_longer_locked(struct mapped_file *file, uint64_t end)
 {
     struct mapping *shorter = atomic_load(&file->mapping);
@@ -125,24 +158,25 @@ static struct mapping *map_longer_locked(struct mapped_file *file, uint64_t end)
     while (length < end)
         length *= 2;
     struct mapping *made = length <= SIZE_MAX / 2 ? calloc(1, sizeof(*made) + (size_t)(length / CHUNK_BYTES)) : NULL;
-    void *base = MAP_FAILED;
-    if (made)
-        base = mmap(NULL, (size_t)length, file->read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, file->fd.fd,
-                    0);
-    if (base == MAP_FAILED) {
-        cannot_map(file, made ? errno : ENOMEM);
+    int error = ENOMEM;
+    if (made) {
+        made->length = length;
+        error = map_views(made, file);
+    }
+    if (error != 0) {
+        cannot_map(file, error);
+        if (made)
+            unmap_views(made);
         free(made);
         return NULL;
     }
-    made->base = base;
-    made->length = length;
     made->shorter = shorter;
     atomic_store(&file->mapping, made);
     return made;
 }
 
-/* Where the bytes are mapped; NULL: they are not, and cannot be. */
-static uint8_t *window(struct mapped_file *file, uint64_t offset, size_t size)
+/* The mapping that holds the bytes, which are about to be touched; NULL: they are not mapped, and cannot be. */
+static struct mapping *mapping_of(struct mapped_file *file, uint64_t offset, size_t size)
 {
     struct mapping *mapping = atomic_load_explicit(&file->mapping, memory_order_acquire);
     if (!mapping || offset + size > mapping->length) {
@@ -155,7 +189,7 @@ static uint8_t *window(struct mapped_file *file, uint64_t offset, size_t size)
             return NULL;
     }
     note_touch(file->io, mapping, offset, size);
-    return mapping->base + offset;
+    return mapping;
 }
 
 /* Of [offset, offset + size) the bytes that are inside the file. */
@@ -176,7 +210,8 @@ static ssize_t mapped_read(struct io_file *base, void *buffer, size_t size, uint
 {
     struct mapped_file *file = of(base);
     size_t part = inside(file, size, offset, false);
-    const uint8_t *from = part > 0 ? window(file, offset, part) : NULL;
+    const struct mapping *mapping = part > 0 ? mapping_of(file, offset, part) : NULL;
+    const uint8_t *from = mapping ? mapping->read_base + offset : NULL;
     if (from && sigbus_copy(buffer, from, part, from))
         return (ssize_t)part;
     return io_fd_ops.read(base, buffer, size, offset);
@@ -190,9 +225,10 @@ static ssize_t mapped_write(struct io_file *base, const struct iovec *iov, int i
         size += iov[i].iov_len;
     if (size == 0 || size >= WRITE_CALL_BYTES || file->read_only || inside(file, size, offset, false) < size)
         return io_fd_ops.write(base, iov, iov_count, offset);
-    uint8_t *to = window(file, offset, size);
-    if (!to)
+    const struct mapping *mapping = mapping_of(file, offset, size);
+    if (!mapping)
         return io_fd_ops.write(base, iov, iov_count, offset);
+    uint8_t *to = mapping->write_base + offset;
     for (int i = 0; i < iov_count; done += iov[i++].iov_len) {
         if (iov[i].iov_len == 0 || sigbus_copy(to + done, iov[i].iov_base, iov[i].iov_len, to + done))
             continue;
@@ -242,7 +278,7 @@ static void mapped_close(struct io_file *base)
     pthread_mutex_unlock(&io->lock);
     for (struct mapping *mapping = atomic_load(&file->mapping), *shorter; mapping; mapping = shorter) {
         shorter = mapping->shorter;
-        munmap(mapping->base, (size_t)mapping->length);
+        unmap_views(mapping);
         free(mapping);
     }
     io_fd_ops.close(base);
