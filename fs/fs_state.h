@@ -12,6 +12,7 @@
 #include <walrus/walrus.h>
 
 #include "consumer.h"
+#include "control_server.h"
 #include "file_lock.h"
 #include "loop.h"
 #include "node_table.h"
@@ -38,6 +39,7 @@ struct fs {
     struct file_lock_table locks;
     struct open_file_list files;
     struct consumer_table consumers;
+    struct control_server control;
 };
 
 /* The table that libfuse calls. */

@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -88,6 +90,20 @@ static int open_log(struct fs *fs)
         return EX_NOINPUT;
     }
     return 0;
+}
+
+/* Without it all works but `walrus` beside the mount, so its failure is only told. */
+static void start_control(struct fs *fs)
+{
+    const struct walrus_options *options = &fs->options->log;
+    char directory[PATH_MAX];
+    bool has_key = options->instance_key != NULL && options->instance_key[0] != '\0';
+    snprintf(directory, sizeof directory, "%s%s%s", options->data_dir, has_key ? "/" : "",
+             has_key ? options->instance_key : "");
+    int status = control_server_start(&fs->control, fs->log, directory);
+    if (status != 0) {
+        report("control socket in %s: %s; the command line cannot work beside this mount", directory, strerror(status));
+    }
 }
 
 static int close_log(struct fs *fs)
@@ -181,7 +197,9 @@ static int run(struct fs *fs)
     } else {
         code = open_log(fs);
         if (code == 0) {
+            start_control(fs);
             code = mount_and_serve(fs);
+            control_server_stop(&fs->control);
         }
     }
     /* What is still open here was cut off by a forced unmount or a signal; partial lines are appended now. */

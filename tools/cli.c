@@ -95,8 +95,7 @@ static const char *default_hint(enum walrus_code code)
 {
     switch (code) {
     case WALRUS_E_BUSY:
-        return "a log has one opener at a time: if that process is walrusfs, use its mount (cat, >>) instead;"
-               " else try again when it has ended";
+        return "that process has the log for itself: try again when it has ended (a mount: fusermount3 -u MOUNTPOINT)";
     case WALRUS_E_NOT_FOUND:
         return "`walrus topic ls` shows what is there; -D DIR or WALRUS_DATA_DIR names the log";
     case WALRUS_E_NOT_TOPIC:
@@ -162,7 +161,7 @@ int cli_options(const struct cli *cli, struct walrus_options *options)
     return CLI_OK;
 }
 
-int cli_open_log(const struct cli *cli, bool create, struct walrus_log **log)
+int cli_open_log(const struct cli *cli, bool create, struct client_log **log)
 {
     struct walrus_options options;
     struct walrus_error error = {0};
@@ -171,9 +170,10 @@ int cli_open_log(const struct cli *cli, bool create, struct walrus_log **log)
     if (status != CLI_OK)
         return status;
     options.create = create;
-    if (walrus_open(&options, log, &error) == WALRUS_OK) {
+    if (client_open(&options, log, &error) == WALRUS_OK) {
         struct walrus_log_info info;
-        if (!options.quiet && walrus_log_info(*log, &info, &error) == WALRUS_OK && info.recovered_damages > 0)
+        if (!options.quiet && !client_is_remote(*log) && client_log_info(*log, &info, &error) == WALRUS_OK &&
+            info.recovered_damages > 0)
             cli_note(cli, "%s (`walrus check` tells all)", info.recovery_note);
         return CLI_OK;
     }
@@ -184,11 +184,11 @@ int cli_open_log(const struct cli *cli, bool create, struct walrus_log **log)
     return cli_fail(cli, &error, NULL);
 }
 
-int cli_close_log(const struct cli *cli, struct walrus_log *log, int status)
+int cli_close_log(const struct cli *cli, struct client_log *log, int status)
 {
     struct walrus_error error = {0};
 
-    if (walrus_close(log, &error) == WALRUS_OK)
+    if (client_close(log, &error) == WALRUS_OK)
         return status;
     cli_fail(cli, &error, NULL);
     return status == CLI_OK ? cli_exit_code(error.code) : status;
@@ -203,14 +203,14 @@ int cli_check_topic_name(const struct cli *cli, const char *name)
     return CLI_USAGE;
 }
 
-int cli_open_topic(const struct cli *cli, struct walrus_log *log, const char *name, unsigned flags,
-                   const struct walrus_topic_settings *settings, struct walrus_topic **topic)
+int cli_open_topic(const struct cli *cli, struct client_log *log, const char *name, unsigned flags,
+                   const struct walrus_topic_settings *settings, struct client_topic **topic)
 {
     struct walrus_error error = {0};
 
     if (cli_check_topic_name(cli, name) != CLI_OK)
         return CLI_USAGE;
-    if (walrus_topic_open(log, name, flags, settings, topic, &error) != WALRUS_OK)
+    if (client_topic_open(log, name, flags, settings, topic, &error) != WALRUS_OK)
         return cli_fail(cli, &error, NULL);
     return CLI_OK;
 }

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <walrus/walrus.h>
+#include "client.h"
 
 enum cli_exit {
     CLI_OK = 0,
@@ -62,18 +62,18 @@ int cli_fail(const struct cli *cli, const struct walrus_error *error, const char
 /* The library's defaults, the environment, then -D and -k. Returns an exit code, having printed the reason. */
 int cli_options(const struct cli *cli, struct walrus_options *options);
 
-/* Opens the log; makes it when `create`. Returns an exit code, having printed the reason. */
-int cli_open_log(const struct cli *cli, bool create, struct walrus_log **log);
+/* Opens the log, or reaches it through the daemon that serves it; makes it when `create`. Returns an exit code, having printed the reason. */
+int cli_open_log(const struct cli *cli, bool create, struct client_log **log);
 
 /* Closes the log; returns `status`, or the exit code of a failed close when status is CLI_OK. NULL is allowed. */
-int cli_close_log(const struct cli *cli, struct walrus_log *log, int status);
+int cli_close_log(const struct cli *cli, struct client_log *log, int status);
 
 /* For what makes a log: before opening it. Returns an exit code, having printed the reason. */
 int cli_check_topic_name(const struct cli *cli, const char *name);
 
 /* Opens a topic. Returns an exit code, having printed the reason. */
-int cli_open_topic(const struct cli *cli, struct walrus_log *log, const char *name, unsigned flags,
-                   const struct walrus_topic_settings *settings, struct walrus_topic **topic);
+int cli_open_topic(const struct cli *cli, struct client_log *log, const char *name, unsigned flags,
+                   const struct walrus_topic_settings *settings, struct client_topic **topic);
 
 /* Decimal digits only, no sign, no overflow. */
 bool cli_parse_u64(const char *text, uint64_t *value);

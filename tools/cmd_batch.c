@@ -18,7 +18,7 @@ struct batch {
     struct cli *cli;
     const char *file;
     bool durable;
-    struct walrus_log *log;
+    struct client_log *log;
     struct batch_parser parser;
     uint64_t committed_batches;
 };
@@ -70,21 +70,21 @@ static void report(const struct batch *batch, const struct walrus_receipt *recei
     }
 }
 
-static int append_staged(struct batch *batch, struct walrus_topic **topics)
+static int append_staged(struct batch *batch, struct client_topic **topics)
 {
     const struct batch_parser *parser = &batch->parser;
-    struct walrus_batch_entry *entries = calloc(parser->entry_count, sizeof(*entries));
+    struct client_batch_entry *entries = calloc(parser->entry_count, sizeof(*entries));
     struct walrus_receipt *receipts = calloc(parser->entry_count, sizeof(*receipts));
     struct walrus_error error = {0};
     int status = CLI_OK;
 
     for (size_t i = 0; entries != NULL && i < parser->entry_count; i++)
-        entries[i] = (struct walrus_batch_entry){.topic = topics[parser->entries[i].topic],
+        entries[i] = (struct client_batch_entry){.topic = topics[parser->entries[i].topic],
                                                  .data = parser->data + parser->entries[i].offset,
                                                  .length = parser->entries[i].length};
     if (entries == NULL || receipts == NULL)
         status = cli_error(batch->cli, CLI_UNAVAILABLE, "out of memory");
-    else if (walrus_append_batch_topics(batch->log, entries, parser->entry_count, batch->durable ? WALRUS_DURABLE : 0,
+    else if (client_append_batch_topics(batch->log, entries, parser->entry_count, batch->durable ? WALRUS_DURABLE : 0,
                                         receipts, &error) != WALRUS_OK)
         status = cli_fail(batch->cli, &error, NULL);
     else if (batch->cli->json)
@@ -95,7 +95,7 @@ static int append_staged(struct batch *batch, struct walrus_topic **topics)
 }
 
 /* None of the topics is made before all those that are there are known to be topics. */
-static int open_topics(struct batch *batch, struct walrus_topic **topics)
+static int open_topics(struct batch *batch, struct client_topic **topics)
 {
     const struct walrus_topic_settings settings = {.attributes = {.mode = 0644, .uid = geteuid(), .gid = getegid()}};
     int status = CLI_OK;
@@ -110,7 +110,7 @@ static int open_topics(struct batch *batch, struct walrus_topic **topics)
             if (create)
                 status = cli_open_topic(batch->cli, batch->log, name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, &settings,
                                         &topics[i]);
-            else if (walrus_topic_open(batch->log, name, 0, NULL, &topics[i], &error) != WALRUS_OK &&
+            else if (client_topic_open(batch->log, name, 0, NULL, &topics[i], &error) != WALRUS_OK &&
                      error.code != WALRUS_E_NOT_FOUND)
                 status = cli_fail(batch->cli, &error, NULL);
         }
@@ -121,12 +121,12 @@ static int open_topics(struct batch *batch, struct walrus_topic **topics)
 static int commit(struct batch *batch)
 {
     size_t topic_count = batch->parser.topic_count;
-    struct walrus_topic **topics;
+    struct client_topic **topics;
     int status = CLI_OK;
 
     if (batch->parser.entry_count == 0)
         return CLI_OK;
-    topics = calloc(topic_count, sizeof(struct walrus_topic *));
+    topics = calloc(topic_count, sizeof(struct client_topic *));
     if (topics == NULL)
         return cli_error(batch->cli, CLI_UNAVAILABLE, "out of memory");
     if (batch->log == NULL)
@@ -136,7 +136,7 @@ static int commit(struct batch *batch)
     if (status == CLI_OK)
         status = append_staged(batch, topics);
     for (size_t i = 0; i < topic_count; i++)
-        walrus_topic_close(topics[i]);
+        client_topic_close(topics[i]);
     free(topics);
     batch->committed_batches += status == CLI_OK;
     batch_parser_reset(&batch->parser);

@@ -18,7 +18,7 @@ struct cat {
     const char *format;
     uint64_t count;
     bool skip_damage;
-    struct walrus_topic *topic;
+    struct client_topic *topic;
 };
 
 static struct out out;
@@ -82,7 +82,7 @@ static int cat_stream(struct cat *cat, const struct walrus_topic_info *info)
     while (offset < info->next_offset) {
         size_t got = 0;
 
-        if (walrus_read_stream(cat->topic, &position, offset, buffer, STREAM_BYTES, &got, &error) != WALRUS_OK) {
+        if (client_read_stream(cat->topic, &position, offset, buffer, STREAM_BYTES, &got, &error) != WALRUS_OK) {
             out_flush(&out);
             status = cli_fail(cat->cli, &error, NULL);
             break;
@@ -99,7 +99,7 @@ static int cat_entries(struct cat *cat, const struct walrus_topic_info *info)
 {
     struct entry_printer printer = {
         .topic = cat->topic_name, .json = cat->cli->json, .format = cat->format, .framing = info->settings.framing};
-    struct walrus_entries entries = {0};
+    struct client_entries entries = {0};
     struct walrus_position position = {0};
     struct walrus_error error = {0};
     enum walrus_code code;
@@ -110,16 +110,16 @@ static int cat_entries(struct cat *cat, const struct walrus_topic_info *info)
 
     if (status != CLI_OK)
         return status;
-    code = walrus_seek_sequence(cat->topic, from, &position, &error);
+    code = client_seek_sequence(cat->topic, from, &position, &error);
     while (code == WALRUS_OK && position.sequence < to && left > 0 && out.error == 0) {
         uint64_t wanted = to - position.sequence < left ? to - position.sequence : left;
         struct walrus_read_limits limits = {.max_bytes = STREAM_BYTES};
         uint64_t skipped = 0;
 
         limits.max_entries = wanted < WALRUS_BATCH_ENTRIES_MAX ? (size_t)wanted : WALRUS_BATCH_ENTRIES_MAX;
-        code = walrus_read_entries(cat->topic, &position, &limits, &entries, &error);
+        code = client_read_entries(cat->topic, &position, &limits, &entries, &error);
         if (code == WALRUS_E_DAMAGED && cat->skip_damage) {
-            code = walrus_skip_damage(cat->topic, &position, &skipped, &error);
+            code = client_skip_damage(cat->topic, &position, &skipped, &error);
             cli_note(cat->cli, "skipped %" PRIu64 " entries: %s", skipped, error.message);
             continue;
         }
@@ -133,7 +133,7 @@ static int cat_entries(struct cat *cat, const struct walrus_topic_info *info)
         out_flush(&out);
         status = cli_fail(cat->cli, &error, NULL);
     }
-    walrus_entries_free(&entries);
+    client_entries_free(&entries);
     return status;
 }
 
@@ -158,7 +158,7 @@ int cmd_cat(struct cli *cli, int argc, char **argv)
     struct cat cat = {.cli = cli, .count = UINT64_MAX, .range = {.to = {.kind = OFFSET_END}}};
     struct walrus_topic_info info;
     struct walrus_error error = {0};
-    struct walrus_log *log = NULL;
+    struct client_log *log = NULL;
     int status;
 
     cli_parse(cli, &argp, argc, argv, &cat);
@@ -167,14 +167,14 @@ int cmd_cat(struct cli *cli, int argc, char **argv)
     if (status == CLI_OK)
         status = cli_open_topic(cli, log, cat.topic_name, 0, NULL, &cat.topic);
     if (status == CLI_OK) {
-        if (walrus_topic_info(cat.topic, &info, &error) != WALRUS_OK)
+        if (client_topic_info(cat.topic, &info, &error) != WALRUS_OK)
             status = cli_fail(cli, &error, NULL);
         else if (cat.range_text == NULL && cat.count == UINT64_MAX && cat.format == NULL && !cli->json &&
                  !cat.skip_damage)
             status = cat_stream(&cat, &info);
         else
             status = cat_entries(&cat, &info);
-        walrus_topic_close(cat.topic);
+        client_topic_close(cat.topic);
     }
     return cli_close_log(cli, log, out_finish(&out, cli, status));
 }

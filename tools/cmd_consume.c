@@ -36,10 +36,10 @@ struct consume {
     bool has_consistency;
     struct walrus_consistency consistency;
 
-    struct walrus_topic *topic;
-    struct walrus_cursor *cursor;
+    struct client_topic *topic;
+    struct client_cursor *cursor;
     struct walrus_position position; /* --peek: where we are */
-    struct walrus_entries entries;
+    struct client_entries entries;
     struct entry_printer printer;
     uint64_t taken;
     uint64_t ends[WALRUS_BATCH_ENTRIES_MAX]; /* out.queued after each entry of the batch at hand */
@@ -112,8 +112,8 @@ static enum walrus_code read_batch(struct consume *consume, struct walrus_error 
     if (consume->left < limits.max_entries)
         limits.max_entries = (size_t)consume->left;
     if (consume->peek)
-        return walrus_read_entries(consume->topic, &consume->position, &limits, &consume->entries, error);
-    return walrus_cursor_read(consume->cursor, &limits, 0, &consume->entries, error);
+        return client_read_entries(consume->topic, &consume->position, &limits, &consume->entries, error);
+    return client_cursor_read(consume->cursor, &limits, 0, &consume->entries, error);
 }
 
 static enum walrus_code skip_damage(struct consume *consume, struct walrus_error *error)
@@ -123,9 +123,9 @@ static enum walrus_code skip_damage(struct consume *consume, struct walrus_error
     enum walrus_code code;
 
     if (consume->peek)
-        code = walrus_skip_damage(consume->topic, &consume->position, &skipped, error);
+        code = client_skip_damage(consume->topic, &consume->position, &skipped, error);
     else
-        code = walrus_cursor_skip_damage(consume->cursor, &skipped, error);
+        code = client_cursor_skip_damage(consume->cursor, &skipped, error);
     if (code == WALRUS_OK)
         cli_note(consume->cli, "skipped %" PRIu64 " entries: %s", skipped, damage.message);
     return code;
@@ -134,7 +134,7 @@ static enum walrus_code skip_damage(struct consume *consume, struct walrus_error
 /* Writes the batch out; when that fails, makes the cursor agree with what has left the process. */
 static enum walrus_code deliver(struct consume *consume, struct walrus_error *error)
 {
-    const struct walrus_entries *entries = &consume->entries;
+    const struct client_entries *entries = &consume->entries;
     uint64_t start = out.queued;
     size_t complete = 0;
     size_t begun = 0;
@@ -155,9 +155,9 @@ static enum walrus_code deliver(struct consume *consume, struct walrus_error *er
     if (consume->peek || complete == entries->count)
         return WALRUS_OK;
     if (consume->consistency.mode == WALRUS_AT_LEAST_ONCE)
-        return walrus_cursor_set(consume->cursor, entries->items[complete].sequence, error);
+        return client_cursor_set(consume->cursor, entries->items[complete].sequence, error);
     return begun == entries->count ? WALRUS_OK
-                                   : walrus_cursor_set(consume->cursor, entries->items[begun].sequence, error);
+                                   : client_cursor_set(consume->cursor, entries->items[begun].sequence, error);
 }
 
 /* Waits a moment for new entries; false when the reader of our output has gone or we are told to stop. */
@@ -208,26 +208,26 @@ static int take_consistency(const struct walrus_group_info *group, void *context
     return 0;
 }
 
-static int open_cursor(struct consume *consume, struct walrus_log *log)
+static int open_cursor(struct consume *consume, struct client_log *log)
 {
     struct walrus_error error = {0};
     struct walrus_topic_info info;
     uint64_t sequence;
 
-    if ((!consume->has_consistency && walrus_group_list(log, take_consistency, consume, &error) != WALRUS_OK) ||
-        walrus_topic_info(consume->topic, &info, &error) != WALRUS_OK)
+    if ((!consume->has_consistency && client_group_list(log, take_consistency, consume, &error) != WALRUS_OK) ||
+        client_topic_info(consume->topic, &info, &error) != WALRUS_OK)
         return cli_fail(consume->cli, &error, NULL);
     consume->printer = (struct entry_printer){.topic = consume->topic_name,
                                               .json = consume->cli->json,
                                               .format = consume->format,
                                               .framing = info.settings.framing};
-    if (walrus_cursor_open(consume->topic, consume->group, &consume->consistency, &consume->cursor, &error) !=
+    if (client_cursor_open(consume->topic, consume->group, &consume->consistency, &consume->cursor, &error) !=
         WALRUS_OK)
         return cli_fail(consume->cli, &error, NULL);
     if (!consume->peek)
         return CLI_OK;
-    if (walrus_cursor_get(consume->cursor, &sequence, &error) != WALRUS_OK ||
-        walrus_seek_sequence(consume->topic, sequence, &consume->position, &error) != WALRUS_OK)
+    if (client_cursor_get(consume->cursor, &sequence, &error) != WALRUS_OK ||
+        client_seek_sequence(consume->topic, sequence, &consume->position, &error) != WALRUS_OK)
         return cli_fail(consume->cli, &error, NULL);
     return CLI_OK;
 }
@@ -259,7 +259,7 @@ int cmd_consume(struct cli *cli, int argc, char **argv)
         .children = cli_children,
     };
     static struct consume consume;
-    struct walrus_log *log = NULL;
+    struct client_log *log = NULL;
     int status;
 
     consume.cli = cli;
@@ -277,10 +277,10 @@ int cmd_consume(struct cli *cli, int argc, char **argv)
         status = open_cursor(&consume, log);
         if (status == CLI_OK)
             status = consume_all(&consume);
-        if (walrus_cursor_close(consume.cursor, &error) != WALRUS_OK)
+        if (client_cursor_close(consume.cursor, &error) != WALRUS_OK)
             status = cli_fail(cli, &error, NULL);
-        walrus_entries_free(&consume.entries);
-        walrus_topic_close(consume.topic);
+        client_entries_free(&consume.entries);
+        client_topic_close(consume.topic);
     }
     return cli_close_log(cli, log, out_finish(&out, cli, status));
 }

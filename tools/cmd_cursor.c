@@ -92,10 +92,10 @@ static int forget_damaged(const struct arguments *arguments, struct walrus_log *
 
 /* Parses, opens log and topic, and runs one of the commands on them. */
 static int run(struct arguments *arguments, const struct argp *argp, int argc, char **argv,
-               int (*command)(struct arguments *arguments, struct walrus_topic *topic))
+               int (*command)(struct arguments *arguments, struct client_topic *topic))
 {
-    struct walrus_log *log = NULL;
-    struct walrus_topic *topic;
+    struct client_log *log = NULL;
+    struct client_topic *topic;
     int status;
 
     cli_parse(arguments->cli, argp, argc, argv, arguments);
@@ -107,38 +107,38 @@ static int run(struct arguments *arguments, const struct argp *argp, int argc, c
         status = cli_open_topic(arguments->cli, log, arguments->topic_name, 0, NULL, &topic);
     if (status == CLI_OK) {
         status = command(arguments, topic);
-        walrus_topic_close(topic);
+        client_topic_close(topic);
     }
     return cli_close_log(arguments->cli, log, out_finish(&out, arguments->cli, status));
 }
 
-static int read_cursor(struct arguments *arguments, struct walrus_topic *topic, struct walrus_cursor **cursor,
+static int read_cursor(struct arguments *arguments, struct client_topic *topic, struct client_cursor **cursor,
                        uint64_t *sequence)
 {
     struct walrus_error error = {0};
 
-    if (walrus_cursor_open(topic, arguments->group, NULL, cursor, &error) != WALRUS_OK)
+    if (client_cursor_open(topic, arguments->group, NULL, cursor, &error) != WALRUS_OK)
         return cli_fail(arguments->cli, &error, NULL);
-    if (walrus_cursor_get(*cursor, sequence, &error) == WALRUS_OK)
+    if (client_cursor_get(*cursor, sequence, &error) == WALRUS_OK)
         return CLI_OK;
-    walrus_cursor_close(*cursor, NULL);
+    client_cursor_close(*cursor, NULL);
     return cli_fail(arguments->cli, &error, NULL);
 }
 
-static int close_cursor(const struct arguments *arguments, struct walrus_cursor *cursor, int status)
+static int close_cursor(const struct arguments *arguments, struct client_cursor *cursor, int status)
 {
     struct walrus_error error = {0};
 
-    if (walrus_cursor_close(cursor, &error) != WALRUS_OK && status == CLI_OK)
+    if (client_cursor_close(cursor, &error) != WALRUS_OK && status == CLI_OK)
         return cli_fail(arguments->cli, &error, NULL);
     return status;
 }
 
 /* ---- get --------------------------------------------------------------------------------------------------------- */
 
-static int get(struct arguments *arguments, struct walrus_topic *topic)
+static int get(struct arguments *arguments, struct client_topic *topic)
 {
-    struct walrus_cursor *cursor;
+    struct client_cursor *cursor;
     uint64_t sequence;
     int status = read_cursor(arguments, topic, &cursor, &sequence);
 
@@ -170,10 +170,10 @@ int cmd_cursor_get(struct cli *cli, int argc, char **argv)
 
 /* ---- set --------------------------------------------------------------------------------------------------------- */
 
-static int set(struct arguments *arguments, struct walrus_topic *topic)
+static int set(struct arguments *arguments, struct client_topic *topic)
 {
     struct walrus_error error = {0};
-    struct walrus_cursor *cursor;
+    struct client_cursor *cursor;
     uint64_t before;
     uint64_t to;
     uint64_t end;
@@ -185,7 +185,7 @@ static int set(struct arguments *arguments, struct walrus_topic *topic)
         status = read_cursor(arguments, topic, &cursor, &before);
     if (status != CLI_OK)
         return status;
-    if (!arguments->dry_run && walrus_cursor_set(cursor, to, &error) != WALRUS_OK)
+    if (!arguments->dry_run && client_cursor_set(cursor, to, &error) != WALRUS_OK)
         status = cli_fail(arguments->cli, &error, NULL);
     if (status == CLI_OK && arguments->cli->json)
         out_json(&out, json_pack("{s:o, s:o, s:o, s:o, s:b}", "topic", json_name(arguments->topic_name), "group",
@@ -221,11 +221,11 @@ int cmd_cursor_set(struct cli *cli, int argc, char **argv)
 
 /* ---- rm ---------------------------------------------------------------------------------------------------------- */
 
-static int rm(struct arguments *arguments, struct walrus_topic *topic)
+static int rm(struct arguments *arguments, struct client_topic *topic)
 {
     struct walrus_error error = {0};
 
-    if (walrus_cursor_delete(topic, arguments->group, &error) != WALRUS_OK)
+    if (client_cursor_delete(topic, arguments->group, &error) != WALRUS_OK)
         return cli_fail(arguments->cli, &error, NULL);
     if (arguments->cli->json)
         out_json(&out, json_pack("{s:o, s:o, s:b}", "topic", json_name(arguments->topic_name), "group",

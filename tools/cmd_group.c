@@ -66,10 +66,10 @@ static json_t *group_json(const struct walrus_group_info *group)
 
 /* Opens the log, and `run` for each name; goes on after one that fails. */
 static int for_each(struct groups *groups, const struct argp *argp, int argc, char **argv, bool create,
-                    enum walrus_code (*run)(struct groups *groups, struct walrus_log *log, const char *name,
+                    enum walrus_code (*run)(struct groups *groups, struct client_log *log, const char *name,
                                             struct walrus_error *error))
 {
-    struct walrus_log *log = NULL;
+    struct client_log *log = NULL;
     int failed = CLI_OK;
     int status;
 
@@ -120,7 +120,7 @@ int cmd_group_ls(struct cli *cli, int argc, char **argv)
                "--json: one object per group: group, id, consistency, consistency_inherited, created_ns.",
         .children = cli_children,
     };
-    struct walrus_log *log;
+    struct client_log *log;
     struct walrus_error error = {0};
     int status;
 
@@ -129,18 +129,18 @@ int cmd_group_ls(struct cli *cli, int argc, char **argv)
     if (status != CLI_OK)
         return status;
     out_init(&out, STDOUT_FILENO);
-    if (walrus_group_list(log, ls_group, cli, &error) != WALRUS_OK)
+    if (client_group_list(log, ls_group, cli, &error) != WALRUS_OK)
         status = cli_fail(cli, &error, NULL);
     return cli_close_log(cli, log, out_finish(&out, cli, status));
 }
 
 /* ---- create, config, rm ------------------------------------------------------------------------------------------ */
 
-static enum walrus_code create(struct groups *groups, struct walrus_log *log, const char *name,
+static enum walrus_code create(struct groups *groups, struct client_log *log, const char *name,
                                struct walrus_error *error)
 {
     const struct walrus_consistency *own = groups->has_consistency && !groups->inherits ? &groups->consistency : NULL;
-    enum walrus_code code = walrus_group_create(log, name, own, error);
+    enum walrus_code code = client_group_create(log, name, own, error);
 
     if (code == WALRUS_OK && groups->cli->json)
         out_json(&out, json_pack("{s:o, s:b}", "group", json_name(name), "created", 1));
@@ -165,12 +165,12 @@ int cmd_group_create(struct cli *cli, int argc, char **argv)
     return for_each(&groups, &argp, argc, argv, true, create);
 }
 
-static enum walrus_code config(struct groups *groups, struct walrus_log *log, const char *name,
+static enum walrus_code config(struct groups *groups, struct client_log *log, const char *name,
                                struct walrus_error *error)
 {
     if (!groups->has_consistency)
         return WALRUS_OK;
-    return walrus_group_configure(log, name, groups->inherits ? NULL : &groups->consistency, error);
+    return client_group_configure(log, name, groups->inherits ? NULL : &groups->consistency, error);
 }
 
 int cmd_group_config(struct cli *cli, int argc, char **argv)
@@ -188,9 +188,9 @@ int cmd_group_config(struct cli *cli, int argc, char **argv)
     return for_each(&groups, &argp, argc, argv, false, config);
 }
 
-static enum walrus_code rm(struct groups *groups, struct walrus_log *log, const char *name, struct walrus_error *error)
+static enum walrus_code rm(struct groups *groups, struct client_log *log, const char *name, struct walrus_error *error)
 {
-    enum walrus_code code = walrus_group_delete(log, name, error);
+    enum walrus_code code = client_group_delete(log, name, error);
 
     if (code == WALRUS_OK && groups->cli->json)
         out_json(&out, json_pack("{s:o, s:b}", "group", json_name(name), "removed", 1));
@@ -246,10 +246,10 @@ static int describe_cursor(const struct walrus_cursor_info *cursor, void *contex
     return 1;
 }
 
-static int describe_topic(const struct cli *cli, struct walrus_log *log, const char *name, void *context)
+static int describe_topic(const struct cli *cli, struct client_log *log, const char *name, void *context)
 {
     struct describe *describe = context;
-    struct walrus_topic *topic;
+    struct client_topic *topic;
     struct walrus_topic_info info;
     struct walrus_error error = {0};
     int status = cli_open_topic(cli, log, name, 0, NULL, &topic);
@@ -257,14 +257,14 @@ static int describe_topic(const struct cli *cli, struct walrus_log *log, const c
     if (status != CLI_OK)
         return status;
     describe->topic = name;
-    if (walrus_topic_info(topic, &info, &error) != WALRUS_OK) {
+    if (client_topic_info(topic, &info, &error) != WALRUS_OK) {
         status = cli_fail(cli, &error, NULL);
     } else {
         describe->end = info.next_sequence;
-        if (walrus_cursor_list(topic, describe_cursor, describe, &error) != WALRUS_OK)
+        if (client_cursor_list(topic, describe_cursor, describe, &error) != WALRUS_OK)
             status = cli_fail(cli, &error, NULL);
     }
-    walrus_topic_close(topic);
+    client_topic_close(topic);
     return status == CLI_OK && out.error != 0 ? CLI_BROKEN_PIPE : status;
 }
 
@@ -278,14 +278,14 @@ static int find_group(const struct walrus_group_info *group, void *context)
     return 1;
 }
 
-static enum walrus_code describe_group(struct groups *groups, struct walrus_log *log, const char *name,
+static enum walrus_code describe_group(struct groups *groups, struct client_log *log, const char *name,
                                        struct walrus_error *error)
 {
     struct describe *describe = (struct describe *)groups;
     enum walrus_code code;
 
     describe->group = name;
-    code = walrus_group_list(log, find_group, describe, error);
+    code = client_group_list(log, find_group, describe, error);
     if (code == WALRUS_OK && describe->group != NULL) {
         error->code = WALRUS_E_NOT_FOUND;
         error->system_errno = ENOENT;

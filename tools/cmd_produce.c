@@ -31,7 +31,7 @@ struct produce {
     bool one_by_one;
     enum produce_sync sync;
 
-    struct walrus_topic *topic;
+    struct client_topic *topic;
     char *buffer;
     size_t capacity;
     size_t used;    /* bytes in buffer */
@@ -121,10 +121,10 @@ static int append(struct produce *produce)
 
     for (size_t i = 0; i < produce->slice_count; i += step) {
         if (step == 1)
-            code = walrus_append(produce->topic, produce->slices[i].data, produce->slices[i].length, flags, &receipt,
+            code = client_append(produce->topic, produce->slices[i].data, produce->slices[i].length, flags, &receipt,
                                  &error);
         else
-            code = walrus_append_batch(produce->topic, produce->slices, produce->slice_count, flags, &receipt, &error);
+            code = client_append_batch(produce->topic, produce->slices, produce->slice_count, flags, &receipt, &error);
         if (code != WALRUS_OK)
             return fail(produce, &error);
         count(produce, &receipt, step);
@@ -265,7 +265,7 @@ static int produce_all(struct produce *produce)
     struct walrus_topic_info info;
     int status = CLI_OK;
 
-    if (walrus_topic_info(produce->topic, &info, &error) != WALRUS_OK)
+    if (client_topic_info(produce->topic, &info, &error) != WALRUS_OK)
         return cli_fail(produce->cli, &error, NULL);
     produce->first_sequence = info.next_sequence;
     produce->next_sequence = info.next_sequence;
@@ -273,7 +273,7 @@ static int produce_all(struct produce *produce)
         status = produce_file(produce, "-");
     for (int i = 0; status == CLI_OK && i < produce->file_count; i++)
         status = produce_file(produce, produce->files[i]);
-    if (produce->sync != PRODUCE_SYNC_POLICY && walrus_topic_sync(produce->topic, &error) != WALRUS_OK)
+    if (produce->sync != PRODUCE_SYNC_POLICY && client_topic_sync(produce->topic, &error) != WALRUS_OK)
         return fail(produce, &error);
     return status;
 }
@@ -309,7 +309,7 @@ int cmd_produce(struct cli *cli, int argc, char **argv)
     };
     static struct produce produce;
     struct walrus_topic_settings settings = {.attributes = {.mode = 0644, .uid = geteuid(), .gid = getegid()}};
-    struct walrus_log *log = NULL;
+    struct client_log *log = NULL;
     int status;
 
     produce.cli = cli;
@@ -332,7 +332,7 @@ int cmd_produce(struct cli *cli, int argc, char **argv)
                                 &produce.topic);
     if (status == CLI_OK) {
         status = produce_all(&produce);
-        walrus_topic_close(produce.topic);
+        client_topic_close(produce.topic);
     }
     status = cli_close_log(cli, log, status);
     if (status == CLI_OK && cli->json)

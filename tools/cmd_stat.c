@@ -16,23 +16,23 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     return 0;
 }
 
-static enum walrus_code read_cursor(struct walrus_topic *topic, uint64_t *sequence, struct walrus_error *error)
+static enum walrus_code read_cursor(struct client_topic *topic, uint64_t *sequence, struct walrus_error *error)
 {
-    struct walrus_cursor *cursor;
-    enum walrus_code code = walrus_cursor_open(topic, NULL, NULL, &cursor, error);
+    struct client_cursor *cursor;
+    enum walrus_code code = client_cursor_open(topic, NULL, NULL, &cursor, error);
 
     if (code != WALRUS_OK)
         return code;
-    code = walrus_cursor_get(cursor, sequence, error);
+    code = client_cursor_get(cursor, sequence, error);
     if (code == WALRUS_OK)
-        return walrus_cursor_close(cursor, error);
-    walrus_cursor_close(cursor, NULL);
+        return client_cursor_close(cursor, error);
+    client_cursor_close(cursor, NULL);
     return code;
 }
 
-static int stat_topic(const struct cli *cli, struct walrus_log *log, const char *name, void *context)
+static int stat_topic(const struct cli *cli, struct client_log *log, const char *name, void *context)
 {
-    struct walrus_topic *topic;
+    struct client_topic *topic;
     struct walrus_topic_info info;
     struct walrus_error error = {0};
     uint64_t cursor;
@@ -41,8 +41,8 @@ static int stat_topic(const struct cli *cli, struct walrus_log *log, const char 
     (void)context;
     if (status != CLI_OK)
         return status;
-    if (walrus_topic_info(topic, &info, &error) != WALRUS_OK || read_cursor(topic, &cursor, &error) != WALRUS_OK) {
-        walrus_topic_close(topic);
+    if (client_topic_info(topic, &info, &error) != WALRUS_OK || read_cursor(topic, &cursor, &error) != WALRUS_OK) {
+        client_topic_close(topic);
         return cli_fail(cli, &error, NULL);
     }
     if (cli->json) {
@@ -62,7 +62,7 @@ static int stat_topic(const struct cli *cli, struct walrus_log *log, const char 
                    info.next_sequence, info.durable_sequence, cursor, info.next_sequence - cursor, name,
                    info.damages > 0 ? " (damaged)" : "");
     }
-    walrus_topic_close(topic);
+    client_topic_close(topic);
     return out.error == 0 ? CLI_OK : CLI_BROKEN_PIPE;
 }
 
@@ -159,7 +159,7 @@ int cmd_stat(struct cli *cli, int argc, char **argv)
             "and lag.",
         .children = cli_children,
     };
-    struct walrus_log *log = NULL;
+    struct client_log *log = NULL;
     struct walrus_log_info info;
     struct walrus_error error = {0};
     int status;
@@ -169,7 +169,7 @@ int cmd_stat(struct cli *cli, int argc, char **argv)
     status = cli_open_log(cli, false, &log);
     if (status != CLI_OK)
         return status;
-    if (walrus_log_info(log, &info, &error) != WALRUS_OK) {
+    if (client_log_info(log, &info, &error) != WALRUS_OK) {
         status = cli_fail(cli, &error, NULL);
     } else {
         if (cli->json)

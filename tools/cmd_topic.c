@@ -66,7 +66,7 @@ static error_t parse_ls(int key, char *argument, struct argp_state *state)
     }
 }
 
-static int ls_topic(const struct cli *cli, struct walrus_log *log, const char *name, void *context)
+static int ls_topic(const struct cli *cli, struct client_log *log, const char *name, void *context)
 {
     struct ls *ls = context;
     size_t prefix_length = ls->prefix != NULL ? strlen(ls->prefix) : 0;
@@ -108,7 +108,7 @@ int cmd_topic_ls(struct cli *cli, int argc, char **argv)
         .children = cli_children,
     };
     struct ls ls = {.cli = cli};
-    struct walrus_log *log;
+    struct client_log *log;
     size_t length;
     int status;
 
@@ -184,7 +184,7 @@ int cmd_topic_create(struct cli *cli, int argc, char **argv)
         .children = cli_children,
     };
     struct create create = {.names = {.cli = cli, .names = calloc((size_t)argc, sizeof(char *))}};
-    struct walrus_log *log = NULL;
+    struct client_log *log = NULL;
     int status = CLI_OK;
 
     if (create.names.names == NULL)
@@ -197,7 +197,7 @@ int cmd_topic_create(struct cli *cli, int argc, char **argv)
     if (status == CLI_OK)
         status = cli_open_log(cli, true, &log);
     for (int i = 0; status == CLI_OK && i < create.names.count; i++) {
-        struct walrus_topic *topic;
+        struct client_topic *topic;
         struct walrus_topic_info info;
         struct walrus_error error = {0};
 
@@ -205,9 +205,9 @@ int cmd_topic_create(struct cli *cli, int argc, char **argv)
                                 WALRUS_CREATE | WALRUS_EXCLUSIVE | WALRUS_CREATE_PARENTS, &create.settings, &topic);
         if (status != CLI_OK)
             break;
-        if (cli->json && walrus_topic_info(topic, &info, &error) == WALRUS_OK)
+        if (cli->json && client_topic_info(topic, &info, &error) == WALRUS_OK)
             out_json(&out, topic_info_json(create.names.names[i], &info));
-        walrus_topic_close(topic);
+        client_topic_close(topic);
     }
     free(create.names.names);
     return out_finish(&out, cli, cli_close_log(cli, log, status));
@@ -256,7 +256,7 @@ int cmd_topic_info(struct cli *cli, int argc, char **argv)
         .children = cli_children,
     };
     struct names names = {.cli = cli, .names = calloc((size_t)argc, sizeof(char *))};
-    struct walrus_log *log = NULL;
+    struct client_log *log = NULL;
     int status;
 
     if (names.names == NULL)
@@ -295,7 +295,7 @@ int cmd_topic_rm(struct cli *cli, int argc, char **argv)
         .children = cli_children,
     };
     struct names names = {.cli = cli, .names = calloc((size_t)argc, sizeof(char *))};
-    struct walrus_log *log = NULL;
+    struct client_log *log = NULL;
     int failed = CLI_OK;
     int status;
 
@@ -307,7 +307,7 @@ int cmd_topic_rm(struct cli *cli, int argc, char **argv)
     for (int i = 0; status == CLI_OK && i < names.count; i++) {
         struct walrus_error error = {0};
 
-        if (walrus_topic_delete(log, names.names[i], &error) != WALRUS_OK)
+        if (client_topic_delete(log, names.names[i], &error) != WALRUS_OK)
             failed = cli_fail(cli, &error, NULL);
         else if (cli->json)
             out_json(&out, json_pack("{s:o, s:b}", "topic", json_name(names.names[i]), "removed", 1));

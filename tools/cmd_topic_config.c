@@ -58,14 +58,14 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     }
 }
 
-static int show(const struct config *config, struct walrus_topic *topic)
+static int show(const struct config *config, struct client_topic *topic)
 {
     struct walrus_topic_info info;
     struct walrus_error error = {0};
     char sync[TIME_TEXT_MAX];
     char retention[TIME_TEXT_MAX];
 
-    if (walrus_topic_info(topic, &info, &error) != WALRUS_OK)
+    if (client_topic_info(topic, &info, &error) != WALRUS_OK)
         return cli_fail(config->cli, &error, NULL);
     sync_text(&info.settings.sync, sync);
     retention_text(&info.settings.retention, retention);
@@ -104,8 +104,8 @@ int cmd_topic_config(struct cli *cli, int argc, char **argv)
     };
     struct config config = {.cli = cli};
     struct walrus_error error = {0};
-    struct walrus_log *log = NULL;
-    struct walrus_topic *topic;
+    struct client_log *log = NULL;
+    struct client_topic *topic;
     int status;
 
     cli_parse(cli, &argp, argc, argv, &config);
@@ -116,10 +116,10 @@ int cmd_topic_config(struct cli *cli, int argc, char **argv)
     if (status == CLI_OK) {
         if (config.which == 0)
             status = show(&config, topic);
-        else if (walrus_topic_configure(topic, &config.settings, config.which, &error) != WALRUS_OK ||
-                 walrus_topic_sync(topic, &error) != WALRUS_OK)
+        else if (client_topic_configure(topic, &config.settings, config.which, &error) != WALRUS_OK ||
+                 client_topic_sync(topic, &error) != WALRUS_OK)
             status = cli_fail(cli, &error, NULL);
-        walrus_topic_close(topic);
+        client_topic_close(topic);
     }
     return cli_close_log(cli, log, out_finish(&out, cli, status));
 }

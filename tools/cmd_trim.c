@@ -50,7 +50,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     }
 }
 
-static int trim(const struct arguments *arguments, struct walrus_topic *topic)
+static int trim(const struct arguments *arguments, struct client_topic *topic)
 {
     struct walrus_topic_info before = {0};
     struct walrus_error error = {0};
@@ -60,8 +60,8 @@ static int trim(const struct arguments *arguments, struct walrus_topic *topic)
 
     if (status != CLI_OK)
         return status;
-    if (walrus_topic_info(topic, &before, &error) != WALRUS_OK ||
-        (!arguments->dry_run && walrus_topic_trim(topic, to, &error) != WALRUS_OK))
+    if (client_topic_info(topic, &before, &error) != WALRUS_OK ||
+        (!arguments->dry_run && client_topic_trim(topic, to, &error) != WALRUS_OK))
         return cli_fail(arguments->cli, &error, NULL);
     uint64_t entries = to > before.first_sequence ? to - before.first_sequence : 0;
     if (arguments->cli->json)
@@ -92,8 +92,8 @@ int cmd_trim(struct cli *cli, int argc, char **argv)
         .children = cli_children,
     };
     struct arguments arguments = {.cli = cli, .to.to = {.kind = OFFSET_END}};
-    struct walrus_log *log = NULL;
-    struct walrus_topic *topic;
+    struct client_log *log = NULL;
+    struct client_topic *topic;
     int status;
 
     cli_parse(cli, &argp, argc, argv, &arguments);
@@ -103,7 +103,7 @@ int cmd_trim(struct cli *cli, int argc, char **argv)
         status = cli_open_topic(cli, log, arguments.topic_name, 0, NULL, &topic);
     if (status == CLI_OK) {
         status = trim(&arguments, topic);
-        walrus_topic_close(topic);
+        client_topic_close(topic);
     }
     return cli_close_log(cli, log, out_finish(&out, cli, status));
 }

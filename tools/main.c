@@ -50,9 +50,10 @@ static const struct command {
 
 static void print_commands(FILE *stream)
 {
-    fputs("Usage: walrus [-D DIR] [-k KEY] [--json] COMMAND [OPTION...] [ARGUMENT...]\n"
-          "Topics as files: a message log. Works on the log directly; where walrusfs holds it, use the mount.\n\n",
-          stream);
+    fputs(
+        "Usage: walrus [-D DIR] [-k KEY] [--json] COMMAND [OPTION...] [ARGUMENT...]\n"
+        "Topics as files: a message log. Works on the log directly or, where walrusfs holds it, through walrusfs.\n\n",
+        stream);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(stream, "  %-14s %s\n", commands[i].name, commands[i].summary);
     fputs("\n`walrus COMMAND --help` tells all options of one.\n"

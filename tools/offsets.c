@@ -145,19 +145,19 @@ bool offset_range_parse(const char *text, struct offset_range *range)
 }
 
 /* Time of the first readable entry at or after `sequence`; UINT64_MAX when there is none. */
-static enum walrus_code time_at(struct walrus_topic *topic, uint64_t sequence, struct walrus_entries *entries,
+static enum walrus_code time_at(struct client_topic *topic, uint64_t sequence, struct client_entries *entries,
                                 uint64_t *time_ns, struct walrus_error *error)
 {
     struct walrus_position position = {0};
     struct walrus_read_limits limits = {.max_entries = 1};
-    enum walrus_code code = walrus_seek_sequence(topic, sequence, &position, error);
+    enum walrus_code code = client_seek_sequence(topic, sequence, &position, error);
 
     while (code == WALRUS_OK) {
         uint64_t skipped;
 
-        code = walrus_read_entries(topic, &position, &limits, entries, error);
+        code = client_read_entries(topic, &position, &limits, entries, error);
         if (code == WALRUS_E_DAMAGED) {
-            code = walrus_skip_damage(topic, &position, &skipped, error);
+            code = client_skip_damage(topic, &position, &skipped, error);
             continue;
         }
         if (code == WALRUS_OK)
@@ -168,10 +168,10 @@ static enum walrus_code time_at(struct walrus_topic *topic, uint64_t sequence, s
 }
 
 /* The first entry not older than time_ns. Bisects: where the clock went backwards any such boundary will do. */
-static enum walrus_code find_time(struct walrus_topic *topic, const struct walrus_topic_info *info, uint64_t time_ns,
+static enum walrus_code find_time(struct client_topic *topic, const struct walrus_topic_info *info, uint64_t time_ns,
                                   uint64_t *sequence, struct walrus_error *error)
 {
-    struct walrus_entries entries = {0};
+    struct client_entries entries = {0};
     uint64_t low = info->first_sequence;
     uint64_t high = info->next_sequence;
     enum walrus_code code = WALRUS_OK;
@@ -188,27 +188,27 @@ static enum walrus_code find_time(struct walrus_topic *topic, const struct walru
     }
     if (code == WALRUS_OK)
         *sequence = low;
-    walrus_entries_free(&entries);
+    client_entries_free(&entries);
     return code;
 }
 
-static enum walrus_code find_stored(struct walrus_topic *topic, const char *group, uint64_t *sequence,
+static enum walrus_code find_stored(struct client_topic *topic, const char *group, uint64_t *sequence,
                                     struct walrus_error *error)
 {
-    struct walrus_cursor *cursor;
-    enum walrus_code code = walrus_cursor_open(topic, group, NULL, &cursor, error);
+    struct client_cursor *cursor;
+    enum walrus_code code = client_cursor_open(topic, group, NULL, &cursor, error);
 
     if (code != WALRUS_OK)
         return code;
-    code = walrus_cursor_get(cursor, sequence, error);
+    code = client_cursor_get(cursor, sequence, error);
     if (code != WALRUS_OK) {
-        walrus_cursor_close(cursor, NULL);
+        client_cursor_close(cursor, NULL);
         return code;
     }
-    return walrus_cursor_close(cursor, error);
+    return client_cursor_close(cursor, error);
 }
 
-static enum walrus_code resolve(struct walrus_topic *topic, const struct walrus_topic_info *info,
+static enum walrus_code resolve(struct client_topic *topic, const struct walrus_topic_info *info,
                                 const struct offset *offset, const char *group, uint64_t base, uint64_t *sequence,
                                 struct walrus_error *error)
 {
@@ -244,20 +244,20 @@ static enum walrus_code resolve(struct walrus_topic *topic, const struct walrus_
     return WALRUS_OK;
 }
 
-int offset_range_resolve(const struct cli *cli, struct walrus_topic *topic, const struct offset_range *range,
+int offset_range_resolve(const struct cli *cli, struct client_topic *topic, const struct offset_range *range,
                          uint64_t *from, uint64_t *to)
 {
     struct walrus_topic_info info;
     struct walrus_error error = {0};
 
-    if (walrus_topic_info(topic, &info, &error) != WALRUS_OK ||
+    if (client_topic_info(topic, &info, &error) != WALRUS_OK ||
         resolve(topic, &info, &range->from, range->group, info.first_sequence, from, &error) != WALRUS_OK)
         return cli_fail(cli, &error, NULL);
     if (*from < info.first_sequence || *from > info.next_sequence)
         return cli_error(cli, CLI_USAGE,
                          "sequence %" PRIu64 " is outside of '%s', which has %" PRIu64 " to %" PRIu64
                          " (`-o start` and `-o end` always work)",
-                         *from, walrus_topic_name(topic), info.first_sequence, info.next_sequence);
+                         *from, client_topic_name(topic), info.first_sequence, info.next_sequence);
     if (resolve(topic, &info, &range->to, range->group, *from, to, &error) != WALRUS_OK)
         return cli_fail(cli, &error, NULL);
     if (*to > info.next_sequence)

@@ -46,7 +46,7 @@ bool offset_range_parse(const char *text, struct offset_range *range);
  * is an error; counts (+N, -N), times and `to` are clipped to what is there. Returns an exit code, having printed the
  * reason.
  */
-int offset_range_resolve(const struct cli *cli, struct walrus_topic *topic, const struct offset_range *range,
+int offset_range_resolve(const struct cli *cli, struct client_topic *topic, const struct offset_range *range,
                          uint64_t *from, uint64_t *to);
 
 #endif

@@ -40,15 +40,15 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int topics_for_each(const struct cli *cli, struct walrus_log *log,
-                    int (*visit)(const struct cli *cli, struct walrus_log *log, const char *name, void *context),
+int topics_for_each(const struct cli *cli, struct client_log *log,
+                    int (*visit)(const struct cli *cli, struct client_log *log, const char *name, void *context),
                     void *context)
 {
     struct names names = {0};
     struct walrus_error error = {0};
     int status = CLI_OK;
 
-    if (walrus_list_topics(log, collect, &names, &error) != WALRUS_OK)
+    if (client_list_topics(log, collect, &names, &error) != WALRUS_OK)
         status = cli_fail(cli, &error, NULL);
     else if (names.out_of_memory)
         status = cli_error(cli, CLI_UNAVAILABLE, "out of memory");
@@ -62,17 +62,17 @@ int topics_for_each(const struct cli *cli, struct walrus_log *log,
     return status;
 }
 
-int topic_info_by_name(const struct cli *cli, struct walrus_log *log, const char *name, struct walrus_topic_info *info,
+int topic_info_by_name(const struct cli *cli, struct client_log *log, const char *name, struct walrus_topic_info *info,
                        struct walrus_error *error)
 {
-    struct walrus_topic *topic;
+    struct client_topic *topic;
     int status = cli_open_topic(cli, log, name, 0, NULL, &topic);
 
     if (status != CLI_OK)
         return status;
-    if (walrus_topic_info(topic, info, error) != WALRUS_OK)
+    if (client_topic_info(topic, info, error) != WALRUS_OK)
         status = cli_fail(cli, error, NULL);
-    walrus_topic_close(topic);
+    client_topic_close(topic);
     return status;
 }
 

@@ -54,13 +54,15 @@ int bench_log_open(struct bench *bench)
 int bench_log_close(struct bench *bench)
 {
     char path[sizeof(bench->dir) + 8];
-    int status;
+    struct walrus_error error = {0};
+    int status = CLI_OK;
 
     for (unsigned i = 0; i < bench->topic_count; i++) {
         walrus_topic_close(bench->topics[i]);
         bench->topics[i] = NULL;
     }
-    status = cli_close_log(bench->cli, bench->log, CLI_OK);
+    if (walrus_close(bench->log, &error) != WALRUS_OK)
+        status = cli_fail(bench->cli, &error, NULL);
     bench->log = NULL;
     log_path(bench, path, sizeof(path));
     bench_remove_tree(path);
