@@ -446,6 +446,31 @@ static enum walrus_code call_group_delete(struct control_session *session, struc
     return walrus_group_delete(log_of(session), group, error);
 }
 
+static enum walrus_code call_group_find(struct control_session *session, struct control_reader *request,
+                                        struct walrus_error *error)
+{
+    struct walrus_group_info info;
+    const char *group = control_get_text(request);
+    WANT_END(request);
+    enum walrus_code code = walrus_group_find(log_of(session), group, &info, error);
+    if (code == WALRUS_OK) {
+        control_put_struct(&session->reply, &control_group_info_table, &info);
+    }
+    return code;
+}
+
+static enum walrus_code call_cursors_forget_damaged(struct control_session *session, struct control_reader *request,
+                                                    struct walrus_error *error)
+{
+    uint64_t forgotten;
+    WANT_END(request);
+    enum walrus_code code = walrus_cursors_forget_damaged(log_of(session), &forgotten, error);
+    if (code == WALRUS_OK) {
+        control_put_number(&session->reply, forgotten);
+    }
+    return code;
+}
+
 static enum walrus_code call_cursor_delete(struct control_session *session, struct control_reader *request,
                                            struct walrus_error *error)
 {
@@ -494,6 +519,8 @@ control_function *control_call_function(uint32_t call)
         [CONTROL_CURSOR_ACKNOWLEDGE] = control_call_cursor_acknowledge,
         [CONTROL_CURSOR_GIVE_BACK] = control_call_cursor_give_back,
         [CONTROL_CURSOR_DELETE] = call_cursor_delete,
+        [CONTROL_CURSORS_FORGET_DAMAGED] = call_cursors_forget_damaged,
+        [CONTROL_GROUP_FIND] = call_group_find,
     };
     return call < CONTROL_CALL_END ? functions[call] : NULL;
 }

@@ -119,52 +119,40 @@ static enum walrus_code acknowledge_taken(struct control_handle *cursor, struct 
     return WALRUS_OK;
 }
 
-struct wanted_group {
-    const char *name;
-    struct walrus_consistency consistency;
-};
-
-static int find_consistency(const struct walrus_group_info *group, void *context)
-{
-    struct wanted_group *wanted = context;
-    if (strcmp(group->name, wanted->name) != 0) {
-        return 0;
-    }
-    wanted->consistency = group->consistency;
-    return 1;
-}
-
 enum walrus_code control_call_cursor_open(struct control_session *session, struct control_reader *request,
                                           struct walrus_error *error)
 {
-    struct wanted_group group = {0};
+    struct walrus_group_info info;
+    struct walrus_consistency consistency;
     uint64_t number;
     struct control_handle *handle = control_get_topic(session, request);
-    group.name = control_get_text(request);
+    const char *group = control_get_text(request);
     bool has_consistency = control_get_flag(request);
     if (has_consistency) {
-        control_get_struct(request, &control_consistency_table, &group.consistency);
+        control_get_struct(request, &control_consistency_table, &consistency);
     }
     WANT_END(request);
     struct walrus_topic *topic = handle->topic;
     struct walrus_cursor *cursor;
     enum walrus_code code = WALRUS_OK;
     if (!has_consistency) {
-        code = walrus_group_list(session->server->log, find_consistency, &group, error);
+        info = (struct walrus_group_info){0};
+        code = walrus_group_find(session->server->log, group, &info, error);
+        consistency = info.consistency;
     }
     handle = code == WALRUS_OK ? control_handle_new(session, &number, error) : NULL;
     if (handle == NULL) {
         return error->code;
     }
     uint64_t *taken = NULL;
-    bool at_least_once = group.consistency.mode == WALRUS_AT_LEAST_ONCE;
+    bool at_least_once = consistency.mode == WALRUS_AT_LEAST_ONCE;
     if (at_least_once) {
         taken = calloc(WALRUS_BATCH_ENTRIES_MAX, sizeof *taken);
         if (taken == NULL) {
             return control_fail(error, WALRUS_E_NO_MEMORY, ENOMEM, "control socket: the daemon is short of memory");
         }
     }
-    code = walrus_cursor_open(topic, group.name, has_consistency ? &group.consistency : NULL, &cursor, error);
+    code = walrus_cursor_open(topic, group, has_consistency ? &consistency : NULL, &cursor, error);
     if (code != WALRUS_OK) {
         free(taken);
         return code;

@@ -62,7 +62,8 @@ int cli_fail(const struct cli *cli, const struct walrus_error *error, const char
 /* The library's defaults, the environment, then -D and -k. Returns an exit code, having printed the reason. */
 int cli_options(const struct cli *cli, struct walrus_options *options);
 
-/* Opens the log, or reaches it through the daemon that serves it; makes it when `create`. Returns an exit code, having printed the reason. */
+/* Opens the log, or reaches it through the daemon that serves it; makes it when `create`. Returns an exit code, having
+ * printed the reason. */
 int cli_open_log(const struct cli *cli, bool create, struct client_log **log);
 
 /* Closes the log; returns `status`, or the exit code of a failed close when status is CLI_OK. NULL is allowed. */

@@ -106,6 +106,9 @@ enum walrus_code client_group_delete(struct client_log *log, const char *group, 
 enum walrus_code client_group_list(struct client_log *log,
                                    int (*visit)(const struct walrus_group_info *group, void *context), void *context,
                                    struct walrus_error *error);
+enum walrus_code client_group_find(struct client_log *log, const char *group, struct walrus_group_info *info,
+                                   struct walrus_error *error);
+enum walrus_code client_cursors_forget_damaged(struct client_log *log, uint64_t *forgotten, struct walrus_error *error);
 enum walrus_code client_cursor_open(struct client_topic *topic, const char *group,
                                     const struct walrus_consistency *consistency, struct client_cursor **cursor,
                                     struct walrus_error *error);

@@ -187,6 +187,41 @@ enum walrus_code client_group_delete(struct client_log *log, const char *group, 
     return connection_call(log->remote, CONTROL_GROUP_DELETE, NULL, 0, error);
 }
 
+enum walrus_code client_group_find(struct client_log *log, const char *group, struct walrus_group_info *info,
+                                   struct walrus_error *error)
+{
+    struct walrus_group_info received;
+    enum walrus_code code;
+
+    if (log->direct != NULL)
+        return walrus_group_find(log->direct, group, info, error);
+    control_put_text(connection_begin(log->remote), group);
+    code = connection_call(log->remote, CONTROL_GROUP_FIND, NULL, 0, error);
+    if (code != WALRUS_OK)
+        return code;
+    control_get_struct(&log->remote->reply, &control_group_info_table, &received);
+    received.name = NULL; /* it would point into the reply */
+    *info = received;
+    return connection_end(log->remote, error);
+}
+
+enum walrus_code client_cursors_forget_damaged(struct client_log *log, uint64_t *forgotten, struct walrus_error *error)
+{
+    enum walrus_code code;
+    uint64_t count;
+
+    if (log->direct != NULL)
+        return walrus_cursors_forget_damaged(log->direct, forgotten, error);
+    connection_begin(log->remote);
+    code = connection_call(log->remote, CONTROL_CURSORS_FORGET_DAMAGED, NULL, 0, error);
+    if (code != WALRUS_OK)
+        return code;
+    count = control_get_number(&log->remote->reply);
+    if (forgotten != NULL)
+        *forgotten = count;
+    return connection_end(log->remote, error);
+}
+
 /* ---- cursors ----------------------------------------------------------------------------------------------------- */
 
 static enum walrus_code open_remote_cursor(struct client_topic *topic, const char *group,

@@ -76,12 +76,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 }
 
 /* rm --damaged */
-static int forget_damaged(const struct arguments *arguments, struct walrus_log *log)
+static int forget_damaged(const struct arguments *arguments, struct client_log *log)
 {
     struct walrus_error error = {0};
     uint64_t forgotten = 0;
 
-    if (walrus_cursors_forget_damaged(log, &forgotten, &error) != WALRUS_OK)
+    if (client_cursors_forget_damaged(log, &forgotten, &error) != WALRUS_OK)
         return cli_fail(arguments->cli, &error, NULL);
     if (arguments->cli->json)
         out_json(&out, json_pack("{s:o}", "forgotten", json_u64(forgotten)));
