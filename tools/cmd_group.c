@@ -59,7 +59,7 @@ static json_t *group_json(const struct walrus_group_info *group)
     char consistency[TIME_TEXT_MAX];
 
     return json_pack("{s:o, s:o, s:s, s:b, s:o}", "group", json_name(group->name), "id", json_u64(group->id),
-                     "consistency", consistency_text(&group->consistency, consistency), "consistency_inherited",
+                     "consistency", walrus_consistency_text(&group->consistency, consistency), "consistency_inherited",
                      (int)group->consistency_inherited, "created_ns",
                      group->created_ns == 0 ? json_null() : json_u64(group->created_ns));
 }
@@ -107,7 +107,7 @@ static int ls_group(const struct walrus_group_info *group, void *context)
     if (cli->json)
         out_json(&out, group_json(group));
     else
-        out_printf(&out, "%-24s %s%s\n", group->name, consistency_text(&group->consistency, consistency),
+        out_printf(&out, "%-24s %s%s\n", group->name, walrus_consistency_text(&group->consistency, consistency),
                    group->consistency_inherited ? " (log)" : "");
     return out.error != 0;
 }
@@ -241,7 +241,7 @@ static int describe_cursor(const struct walrus_cursor_info *cursor, void *contex
                              json_u64(describe->end), "lag", json_u64(cursor->lag_entries), "lag_bytes",
                              json_u64(cursor->lag_bytes), "taken", json_u64(cursor->taken_entries), "overtaken",
                              json_u64(cursor->overtaken_entries), "checkpointed_ns", json_u64(cursor->checkpointed_ns),
-                             "consistency", consistency_text(&cursor->consistency, consistency), "damaged",
+                             "consistency", walrus_consistency_text(&cursor->consistency, consistency), "damaged",
                              (int)cursor->damaged));
     return 1;
 }

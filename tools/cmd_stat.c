@@ -91,17 +91,17 @@ static void print_log_json(const struct walrus_log_info *info)
         "s:o, s:o}",
         "type", "log", "topics", json_u64(info->topic_count), "namespaces", json_u64(info->namespace_count), "segments",
         json_u64(info->segment_count), "blocks", json_u64(info->block_count), "disk_bytes", json_u64(info->block_bytes),
-        "sync", sync_text(&info->sync, sync), "consistency", consistency_text(&info->consistency, consistency),
-        "retention", retention_text(&info->retention, retention), "freed_blocks", json_u64(info->freed_blocks),
-        "freed_bytes", json_u64(info->freed_bytes), "backend", backend_text(info), "backend_reason",
-        json_name(info->backend_reason), "io_uring", (int)info->io_uring_active, "io_uring_writes",
-        (int)info->io_uring_writes, "io_uring_reads", (int)info->io_uring_reads, "io_uring_reason",
-        json_name(info->io_uring_reason), "clean_marks", json_u64(info->clean_marks), "recovery_ns",
-        json_u64(info->recovery_ns), "recovery_walked_bytes", json_u64(info->recovery_walked_bytes),
-        "recovered_torn_tails", json_u64(info->recovered_torn_tails), "recovered_batches_dropped",
-        json_u64(info->recovered_batches_dropped), "recovered_damages", json_u64(info->recovered_damages),
-        "recovered_adopted", json_u64(info->recovered_adopted), "damaged_cursors", json_u64(info->damaged_cursors),
-        "recovery_note", json_name(info->recovery_note));
+        "sync", walrus_sync_policy_text(&info->sync, sync), "consistency",
+        walrus_consistency_text(&info->consistency, consistency), "retention",
+        walrus_retention_text(&info->retention, retention), "freed_blocks", json_u64(info->freed_blocks), "freed_bytes",
+        json_u64(info->freed_bytes), "backend", backend_text(info), "backend_reason", json_name(info->backend_reason),
+        "io_uring", (int)info->io_uring_active, "io_uring_writes", (int)info->io_uring_writes, "io_uring_reads",
+        (int)info->io_uring_reads, "io_uring_reason", json_name(info->io_uring_reason), "clean_marks",
+        json_u64(info->clean_marks), "recovery_ns", json_u64(info->recovery_ns), "recovery_walked_bytes",
+        json_u64(info->recovery_walked_bytes), "recovered_torn_tails", json_u64(info->recovered_torn_tails),
+        "recovered_batches_dropped", json_u64(info->recovered_batches_dropped), "recovered_damages",
+        json_u64(info->recovered_damages), "recovered_adopted", json_u64(info->recovered_adopted), "damaged_cursors",
+        json_u64(info->damaged_cursors), "recovery_note", json_name(info->recovery_note));
 
     out_json(&out, object);
 }
@@ -115,10 +115,10 @@ static void print_log(const struct walrus_log_info *info)
     out_printf(&out, "segments       %" PRIu64 "\n", info->segment_count);
     out_printf(&out, "blocks         %" PRIu64 "\n", info->block_count);
     out_printf(&out, "bytes on disk  %" PRIu64 "\n", info->block_bytes);
-    out_printf(&out, "sync           %s\n", sync_text(&info->sync, text));
-    out_printf(&out, "consistency    %s\n", consistency_text(&info->consistency, text));
+    out_printf(&out, "sync           %s\n", walrus_sync_policy_text(&info->sync, text));
+    out_printf(&out, "consistency    %s\n", walrus_consistency_text(&info->consistency, text));
     out_printf(&out, "retention      %s; freed since open: %" PRIu64 " blocks, %" PRIu64 " bytes\n",
-               retention_text(&info->retention, text), info->freed_blocks, info->freed_bytes);
+               walrus_retention_text(&info->retention, text), info->freed_blocks, info->freed_bytes);
     out_printf(&out, "backend        %s%s%s\n", backend_text(info), info->backend_reason[0] != '\0' ? ": " : "",
                info->backend_reason);
     out_printf(&out, "io_uring       %s%s%s\n", io_uring_text(info), info->io_uring_reason[0] != '\0' ? ": " : "",

@@ -145,7 +145,7 @@ static error_t parse_create(int key, char *argument, struct argp_state *state)
 
     switch (key) {
     case KEY_FRAMING:
-        if (!framing_parse(argument, &create->settings.framing))
+        if (walrus_framing_parse(argument, &create->settings.framing, NULL) != WALRUS_OK)
             argp_error(state, "--framing is line, write or nul, not '%s'", argument);
         return 0;
     case KEY_SYNC:
@@ -232,11 +232,11 @@ static void print_info(const char *name, const struct walrus_topic_info *info)
     out_printf(&out, "bytes on disk     %" PRIu64 "\n", info->block_bytes);
     out_printf(&out, "created           %s\n", time_text(info->created_ns, text));
     out_printf(&out, "last entry        %s\n", time_text(info->appended_ns, text));
-    out_printf(&out, "sync              %s%s\n", sync_text(&info->settings.sync, text),
+    out_printf(&out, "sync              %s%s\n", walrus_sync_policy_text(&info->settings.sync, text),
                info->sync_inherited ? " (log)" : "");
-    out_printf(&out, "retention         %s%s\n", retention_text(&info->settings.retention, text),
+    out_printf(&out, "retention         %s%s\n", walrus_retention_text(&info->settings.retention, text),
                info->retention_inherited ? " (log)" : "");
-    out_printf(&out, "framing           %s\n", framing_text(info->settings.framing));
+    out_printf(&out, "framing           %s\n", walrus_framing_text(info->settings.framing));
     out_printf(&out, "mode              %04o\n", (unsigned)info->settings.attributes.mode);
     out_printf(&out, "uid               %u\n", (unsigned)info->settings.attributes.uid);
     out_printf(&out, "gid               %u\n", (unsigned)info->settings.attributes.gid);

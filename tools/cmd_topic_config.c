@@ -41,7 +41,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_FRAMING:
         config->which |= WALRUS_SET_FRAMING;
-        if (!framing_parse(argument, &config->settings.framing))
+        if (walrus_framing_parse(argument, &config->settings.framing, NULL) != WALRUS_OK)
             argp_error(state, "--framing is line, write or nul, not '%s'", argument);
         return 0;
     case ARGP_KEY_ARG:
@@ -67,18 +67,18 @@ static int show(const struct config *config, struct client_topic *topic)
 
     if (client_topic_info(topic, &info, &error) != WALRUS_OK)
         return cli_fail(config->cli, &error, NULL);
-    sync_text(&info.settings.sync, sync);
-    retention_text(&info.settings.retention, retention);
+    walrus_sync_policy_text(&info.settings.sync, sync);
+    walrus_retention_text(&info.settings.retention, retention);
     if (config->cli->json) {
         out_json(&out,
                  json_pack("{s:o, s:s, s:b, s:s, s:b, s:s}", "topic", json_name(config->topic_name), "sync", sync,
                            "sync_inherited", (int)info.sync_inherited, "retention", retention, "retention_inherited",
-                           (int)info.retention_inherited, "framing", framing_text(info.settings.framing)));
+                           (int)info.retention_inherited, "framing", walrus_framing_text(info.settings.framing)));
         return CLI_OK;
     }
     out_printf(&out, "sync=%s%s\n", sync, info.sync_inherited ? " (log)" : "");
     out_printf(&out, "retention=%s%s\n", retention, info.retention_inherited ? " (log)" : "");
-    out_printf(&out, "framing=%s\n", framing_text(info.settings.framing));
+    out_printf(&out, "framing=%s\n", walrus_framing_text(info.settings.framing));
     return CLI_OK;
 }
 

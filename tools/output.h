@@ -61,13 +61,4 @@ const char *time_text(uint64_t time_ns, char text[TIME_TEXT_MAX]);
 /* Writes bytes in C style: printable ASCII as is, the rest as \n \t \\ \" \xHH, without quotes around. */
 bool out_escaped(struct out *out, const void *data, size_t length);
 
-/* A sync policy in the words that walrus_sync_policy_parse() takes. */
-const char *sync_text(const struct walrus_sync_policy *policy, char text[TIME_TEXT_MAX]);
-const char *consistency_text(const struct walrus_consistency *consistency, char text[TIME_TEXT_MAX]);
-const char *retention_text(const struct walrus_retention *retention, char text[TIME_TEXT_MAX]);
-const char *framing_text(enum walrus_framing framing);
-
-/* "line", "write", "nul"; false otherwise. */
-bool framing_parse(const char *text, enum walrus_framing *framing);
-
 #endif

@@ -83,17 +83,18 @@ json_t *topic_info_json(const char *name, const struct walrus_topic_info *info)
     char mode[8];
 
     snprintf(mode, sizeof(mode), "%04o", (unsigned)info->settings.attributes.mode);
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, "
-        "s:o, s:b}",
-        "topic", json_name(name), "id", json_u64(info->id), "entries",
-        json_u64(info->next_sequence - info->first_sequence), "bytes", json_u64(info->next_offset - info->first_offset),
-        "first_sequence", json_u64(info->first_sequence), "next_sequence", json_u64(info->next_sequence),
-        "first_offset", json_u64(info->first_offset), "next_offset", json_u64(info->next_offset), "durable_sequence",
-        json_u64(info->durable_sequence), "blocks", json_u64(info->block_count), "disk_bytes",
-        json_u64(info->block_bytes), "created_ns", json_u64(info->created_ns), "appended_ns",
-        json_u64(info->appended_ns), "sync", sync_text(&info->settings.sync, sync), "retention",
-        retention_text(&info->settings.retention, retention), "framing", framing_text(info->settings.framing), "mode",
-        mode, "uid", json_u64(info->settings.attributes.uid), "gid", json_u64(info->settings.attributes.gid), "damages",
-        json_u64(info->damages), "refuses_appends", (int)info->refuses_appends);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, "
+                     "s:o, s:b}",
+                     "topic", json_name(name), "id", json_u64(info->id), "entries",
+                     json_u64(info->next_sequence - info->first_sequence), "bytes",
+                     json_u64(info->next_offset - info->first_offset), "first_sequence", json_u64(info->first_sequence),
+                     "next_sequence", json_u64(info->next_sequence), "first_offset", json_u64(info->first_offset),
+                     "next_offset", json_u64(info->next_offset), "durable_sequence", json_u64(info->durable_sequence),
+                     "blocks", json_u64(info->block_count), "disk_bytes", json_u64(info->block_bytes), "created_ns",
+                     json_u64(info->created_ns), "appended_ns", json_u64(info->appended_ns), "sync",
+                     walrus_sync_policy_text(&info->settings.sync, sync), "retention",
+                     walrus_retention_text(&info->settings.retention, retention), "framing",
+                     walrus_framing_text(info->settings.framing), "mode", mode, "uid",
+                     json_u64(info->settings.attributes.uid), "gid", json_u64(info->settings.attributes.gid), "damages",
+                     json_u64(info->damages), "refuses_appends", (int)info->refuses_appends);
 }

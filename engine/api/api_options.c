@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +120,66 @@ enum walrus_code walrus_retention_parse(const char *text, struct walrus_retentio
                          "retention '%s' is none of: consumed, all, bytes:<n>[KMGT], age:<n>(ms|s|m|h|d)", text);
     *retention = parsed;
     return WALRUS_OK;
+}
+
+const char *walrus_sync_policy_text(const struct walrus_sync_policy *policy, char *text)
+{
+    switch (policy->mode) {
+    case WALRUS_SYNC_EACH:
+        return strcpy(text, "each");
+    case WALRUS_SYNC_NONE:
+        return strcpy(text, "none");
+    case WALRUS_SYNC_INHERIT:
+        return strcpy(text, "inherit");
+    case WALRUS_SYNC_EVERY:
+        break;
+    }
+    snprintf(text, WALRUS_POLICY_TEXT_MAX, "every:%" PRIu32 "ms", policy->interval_ms);
+    return text;
+}
+
+const char *walrus_consistency_text(const struct walrus_consistency *consistency, char *text)
+{
+    if (consistency->mode == WALRUS_STRICTLY_AT_ONCE)
+        return strcpy(text, "strict");
+    snprintf(text, WALRUS_POLICY_TEXT_MAX, "at-least-once:%" PRIu32, consistency->interval_entries);
+    return text;
+}
+
+const char *walrus_retention_text(const struct walrus_retention *retention, char *text)
+{
+    switch (retention->mode) {
+    case WALRUS_RETAIN_INHERIT:
+        return strcpy(text, "inherit");
+    case WALRUS_RETAIN_CONSUMED:
+        return strcpy(text, "consumed");
+    case WALRUS_RETAIN_ALL:
+        return strcpy(text, "all");
+    case WALRUS_RETAIN_BYTES:
+        snprintf(text, WALRUS_POLICY_TEXT_MAX, "bytes:%" PRIu64, retention->limit);
+        return text;
+    case WALRUS_RETAIN_AGE:
+        break;
+    }
+    snprintf(text, WALRUS_POLICY_TEXT_MAX, "age:%" PRIu64 "ms", retention->limit);
+    return text;
+}
+
+const char *walrus_framing_text(enum walrus_framing framing)
+{
+    return framing == WALRUS_FRAMING_LINE ? "line" : framing == WALRUS_FRAMING_WRITE ? "write" : "nul";
+}
+
+enum walrus_code walrus_framing_parse(const char *text, enum walrus_framing *framing, struct walrus_error *error)
+{
+    static const enum walrus_framing framings[] = {WALRUS_FRAMING_LINE, WALRUS_FRAMING_WRITE, WALRUS_FRAMING_NUL};
+    for (size_t i = 0; text && i < sizeof(framings) / sizeof(framings[0]); i++) {
+        if (strcmp(text, walrus_framing_text(framings[i])) == 0) {
+            *framing = framings[i];
+            return WALRUS_OK;
+        }
+    }
+    return error_set(error, WALRUS_E_INVALID, 0, "framing '%s' is none of: line, write, nul", text ? text : "");
 }
 
 static bool is_set(const char *variable)

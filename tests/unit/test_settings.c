@@ -72,6 +72,48 @@ static void retentions_are_parsed(void **state)
     }
 }
 
+/* What the parse calls take comes back from the text calls in one form. */
+static void policies_have_a_text(void **state)
+{
+    (void)state;
+    static const char *const syncs[][2] = {
+        {"each", "each"}, {"sync-each", "each"}, {"none", "none"}, {"async", "every:200ms"}, {"3s", "every:3000ms"}};
+    static const char *const retentions[][2] = {{"consumed", "consumed"},
+                                                {"all", "all"},
+                                                {"bytes:2K", "bytes:2048"},
+                                                {"bytes:18446744073709551615", "bytes:18446744073709551615"},
+                                                {"age:1m", "age:60000ms"}};
+    static const char *const consistencies[][2] = {
+        {"strict", "strict"}, {"strictly-at-once", "strict"}, {"at-least-once:4294967295", "at-least-once:4294967295"}};
+    static const char *const framings[] = {"line", "write", "nul"};
+    char text[WALRUS_POLICY_TEXT_MAX];
+    for (size_t i = 0; i < sizeof(syncs) / sizeof(syncs[0]); i++) {
+        struct walrus_sync_policy policy;
+        OK(walrus_sync_policy_parse(syncs[i][0], &policy, &failure));
+        assert_string_equal(walrus_sync_policy_text(&policy, text), syncs[i][1]);
+    }
+    for (size_t i = 0; i < sizeof(retentions) / sizeof(retentions[0]); i++) {
+        struct walrus_retention retention;
+        OK(walrus_retention_parse(retentions[i][0], &retention, &failure));
+        assert_string_equal(walrus_retention_text(&retention, text), retentions[i][1]);
+    }
+    for (size_t i = 0; i < sizeof(consistencies) / sizeof(consistencies[0]); i++) {
+        struct walrus_consistency consistency;
+        OK(walrus_consistency_parse(consistencies[i][0], &consistency, &failure));
+        assert_string_equal(walrus_consistency_text(&consistency, text), consistencies[i][1]);
+    }
+    for (size_t i = 0; i < sizeof(framings) / sizeof(framings[0]); i++) {
+        enum walrus_framing framing;
+        OK(walrus_framing_parse(framings[i], &framing, &failure));
+        assert_int_equal(framing, i);
+        assert_string_equal(walrus_framing_text(framing), framings[i]);
+    }
+    enum walrus_framing framing = WALRUS_FRAMING_NUL;
+    FAILS(WALRUS_E_INVALID, walrus_framing_parse("lines", &framing, &failure));
+    FAILS(WALRUS_E_INVALID, walrus_framing_parse(NULL, &framing, &failure));
+    assert_int_equal(framing, WALRUS_FRAMING_NUL);
+}
+
 /* ---- own and inherited ---- */
 
 static void settings_are_kept(void **state)
@@ -339,6 +381,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(retentions_are_parsed),
+        cmocka_unit_test(policies_have_a_text),
         LOG_TEST(settings_are_kept),
         LOG_TEST(a_rewritten_catalogue_has_the_settings),
         LOG_TEST(what_is_out_of_range_changes_nothing),

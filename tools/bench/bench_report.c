@@ -83,7 +83,7 @@ void bench_csv_row(struct bench *bench, const char *scenario, double elapsed_s, 
         char sync[TIME_TEXT_MAX];
 
         fprintf(bench->csv, "#run,%s,%u,%u,%s,%u\n", scenario, bench->threads, bench->topic_count,
-                sync_text(&bench->sync, sync), bench->run + 1);
+                walrus_sync_policy_text(&bench->sync, sync), bench->run + 1);
     }
     dirty = dirty_kilobytes(&percent);
     fprintf(bench->csv, "%lld,%.3f,%.0f,%.0f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%.3f\n", (long long)time(NULL),
@@ -104,7 +104,7 @@ static void report_side(struct bench *bench, const struct bench_scenario *scenar
     double against = side == scenario->sides ? 0 : ratio(scenario->sides, side, runs, &low, &high);
     char sync[TIME_TEXT_MAX];
 
-    sync_text(&bench->sync, sync);
+    walrus_sync_policy_text(&bench->sync, sync);
     if (bench->csv != NULL)
         fprintf(bench->csv,
                 "#summary,%s,%s,%u,%u,%s,%u,%.0f,%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%.3f\n",
@@ -139,7 +139,7 @@ void bench_report(struct bench *bench, struct bench_scenario *scenario)
 
     if (!bench->cli->json) {
         out_printf(bench->out, "%s: %u threads, %u topics, sync %s, %" PRIu64 " to %" PRIu64 " bytes, median of %u\n",
-                   scenario->name, bench->threads, bench->topic_count, sync_text(&bench->sync, sync),
+                   scenario->name, bench->threads, bench->topic_count, walrus_sync_policy_text(&bench->sync, sync),
                    bench->options->min_bytes, bench->options->max_bytes, bench->options->runs);
         out_printf(bench->out, "  %-36s %12s %9s %9s %9s %9s %10s   %s\n", "", "entries/s", "MB/s", "p50 us", "p99 us",
                    "p99.9 us", "max us", "walrus is x times that");

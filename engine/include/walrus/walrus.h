@@ -146,6 +146,16 @@ enum walrus_code walrus_consistency_parse(const char *text, struct walrus_consis
 enum walrus_code walrus_retention_parse(const char *text, struct walrus_retention *retention,
                                         struct walrus_error *error);
 
+#define WALRUS_POLICY_TEXT_MAX 40 /* room for any policy in words, with its NUL */
+
+/*
+ * A policy in the words that its parse call takes (for what a topic inherits: "inherit", which none takes). Writes into
+ * `text` and returns it.
+ */
+const char *walrus_sync_policy_text(const struct walrus_sync_policy *policy, char *text);
+const char *walrus_consistency_text(const struct walrus_consistency *consistency, char *text);
+const char *walrus_retention_text(const struct walrus_retention *retention, char *text);
+
 /*
  * Opens a log: locks the directory, recovers every topic, makes durable what it exposes. `*log` is owned by the caller
  * and ended by walrus_close(). WALRUS_E_BUSY names the process that holds the log. A damaged entry does not fail the
@@ -223,6 +233,10 @@ enum walrus_framing {
     WALRUS_FRAMING_WRITE,    /* one write, one entry; no delimiter */
     WALRUS_FRAMING_NUL       /* delimiter '\0' */
 };
+
+/* Parses "line", "write" or "nul"; WALRUS_E_INVALID otherwise. And the way back: a constant. */
+enum walrus_code walrus_framing_parse(const char *text, enum walrus_framing *framing, struct walrus_error *error);
+const char *walrus_framing_text(enum walrus_framing framing);
 
 struct walrus_topic_settings {
     struct walrus_attributes attributes;
