@@ -190,6 +190,55 @@ bool file_topic_sync(struct request *request, bool may_wait)
     return true;
 }
 
+/* Gives up the entries that lie before the stream offset `end` whole. 0 or an errno. */
+static int trim_before(struct fs *fs, struct walrus_topic *topic, uint64_t end)
+{
+    struct walrus_error error;
+    struct walrus_topic_info info;
+    struct walrus_position position = {0};
+    if (walrus_topic_info(topic, &info, &error) != WALRUS_OK) {
+        return fs_errno(fs, &error);
+    }
+    if (end <= info.first_offset) {
+        return 0;
+    }
+    uint64_t sequence = info.next_sequence;
+    if (end < info.next_offset) {
+        enum walrus_code code = walrus_seek_offset(topic, end, &position, &error);
+        if (code != WALRUS_OK) {
+            /* Retention may have been there first. */
+            return code == WALRUS_E_RANGE ? 0 : fs_errno(fs, &error);
+        }
+        sequence = position.sequence;
+    }
+    return walrus_topic_trim(topic, sequence, &error) == WALRUS_OK ? 0 : fs_errno(fs, &error);
+}
+
+/*
+ * A hole from the head on trims the topic: entries that lie in it whole are gone, one that reaches beyond stays whole.
+ * No file shrinks by that: see node_table.h. A hole elsewhere cannot be.
+ */
+static bool handle_punch(struct request *request, bool may_wait)
+{
+    struct open_file *file = open_file_of(request);
+    struct walrus_topic_info info;
+    struct walrus_error error;
+    if (!may_wait) {
+        return false;
+    }
+    uint64_t start = file->base_offset + (uint64_t)request->offset;
+    int status = 0;
+    if (walrus_topic_info(file->topic, &info, &error) != WALRUS_OK) {
+        status = fs_errno(request->fs, &error);
+    } else if (start > info.first_offset) {
+        status = EOPNOTSUPP;
+    } else {
+        status = trim_before(request->fs, file->topic, start + request->size);
+    }
+    fuse_reply_err(request->req, status);
+    return true;
+}
+
 static bool close_waits(struct open_file *file)
 {
     struct walrus_topic_info info;
@@ -217,6 +266,7 @@ const struct file_kind file_kind_topic = {
     .write = handle_write,
     .flush = handle_flush,
     .sync = file_topic_sync,
+    .punch = handle_punch,
     .close_waits = close_waits,
     .close = close_topic,
 };

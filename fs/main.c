@@ -72,6 +72,21 @@ static int prepare_data_dir(struct fs_options *options)
     return 0;
 }
 
+/* Where the log's files are. */
+static int open_log_directory(const struct walrus_options *options)
+{
+    const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    int fd = open(options->data_dir, flags);
+    if (fd < 0 || options->instance_key == NULL) {
+        return fd;
+    }
+    int instance_fd = openat(fd, options->instance_key, flags | O_NOFOLLOW);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return instance_fd;
+}
+
 static int open_log(struct fs *fs)
 {
     struct walrus_error error;
@@ -84,7 +99,7 @@ static int open_log(struct fs *fs)
     if (!options->quiet && walrus_log_info(fs->log, &info, &error) == WALRUS_OK && info.recovery_note[0] != '\0') {
         report("%s: %s", options->data_dir, info.recovery_note);
     }
-    fs->data_dir_fd = open(options->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fs->data_dir_fd = open_log_directory(options);
     if (fs->data_dir_fd < 0) {
         report("data directory %s: %s", options->data_dir, strerror(errno));
         return EX_NOINPUT;

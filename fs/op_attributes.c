@@ -4,14 +4,19 @@
  * Times are those of the last append and cannot be set: an explicit time is accepted without effect, so that touch and
  * tar work. Sizes cannot be set; for a control file that may be written that has no effect, as `>` asks for it.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "attributes.h"
 #include "fs_state.h"
 #include "operations.h"
 #include "request.h"
 #include "view.h"
+
+#define TOPIC_BYTES_MIN 4096 /* disk space of a topic with one small entry */
 
 static int attributes_of_request(struct request *request, const struct node *node, struct stat *st)
 {
@@ -120,15 +125,63 @@ void op_setattr(fuse_req_t req, fuse_ino_t node_id, struct stat *attributes, int
     request_run(request, handle_setattr);
 }
 
+/* Disk space of the log's files, as du counts it. The directory has no others, and no sub-directory that counts. */
+static uint64_t bytes_of_log(int directory_fd)
+{
+    uint64_t sum = 0;
+    int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+    if (directory == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return 0;
+    }
+    const struct dirent *item;
+    struct stat st;
+    while ((item = readdir(directory)) != NULL) {
+        if (fstatat(directory_fd, item->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
+            sum += (uint64_t)st.st_blocks * 512;
+        }
+    }
+    closedir(directory);
+    return sum;
+}
+
+/*
+ * What is free is what the file system below has; what is used is what the log uses of it. A topic needs no inode but a
+ * block of its own, so as many can be made as there is space for.
+ */
+static bool handle_statfs(struct request *request, bool may_wait)
+{
+    struct fs *fs = request->fs;
+    struct walrus_log_info info;
+    struct walrus_error error;
+    struct statvfs figures;
+    if (!may_wait) {
+        return false;
+    }
+    if (fstatvfs(fs->data_dir_fd, &figures) != 0) {
+        fuse_reply_err(request->req, errno);
+        return true;
+    }
+    if (walrus_log_info(fs->log, &info, &error) != WALRUS_OK) {
+        fuse_reply_err(request->req, fs_errno(fs, &error));
+        return true;
+    }
+    figures.f_blocks = bytes_of_log(fs->data_dir_fd) / figures.f_frsize + figures.f_bfree;
+    figures.f_ffree = figures.f_bavail * figures.f_frsize / TOPIC_BYTES_MIN;
+    figures.f_favail = figures.f_ffree;
+    figures.f_files = info.topic_count + info.namespace_count + figures.f_ffree;
+    figures.f_namemax = WALRUS_NAME_COMPONENT_MAX;
+    fuse_reply_statfs(request->req, &figures);
+    return true;
+}
+
 void op_statfs(fuse_req_t req, fuse_ino_t node_id)
 {
-    (void)node_id;
-    struct fs *fs = fuse_req_userdata(req);
-    struct statvfs figures;
-    if (fstatvfs(fs->data_dir_fd, &figures) != 0) {
-        fuse_reply_err(req, errno);
-        return;
-    }
-    figures.f_namemax = WALRUS_NAME_COMPONENT_MAX;
-    fuse_reply_statfs(req, &figures);
+    struct request *request = request_begin(req);
+    request->node_id = node_id;
+    request->workers = &request->fs->readers;
+    request_run(request, handle_statfs);
 }

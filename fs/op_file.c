@@ -2,6 +2,7 @@
  * op_file.c - reads, writes and the rest on open files: passes each on to the file's kind.
  */
 #include <errno.h>
+#include <fcntl.h>
 
 #include "fs_state.h"
 #include "operations.h"
@@ -82,14 +83,19 @@ void op_release(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_
     request_run(begin(req, node_id, file_info), handle_release);
 }
 
-/* EPERM rather than EOPNOTSUPP: the C library would make up for the latter by writing zeros. */
+/*
+ * A hole at the head is a trim; for the rest, EPERM as chattr +a says. That, rather than EOPNOTSUPP, is also what keeps
+ * the C library from making up for a plain allocation by writing zeros. Space is not to be had beforehand.
+ */
 void op_fallocate(fuse_req_t req, fuse_ino_t node_id, int mode, off_t offset, off_t length,
                   struct fuse_file_info *file_info)
 {
-    (void)node_id;
-    (void)mode;
-    (void)offset;
-    (void)length;
-    (void)file_info;
-    fuse_reply_err(req, EPERM);
+    struct request *request = begin(req, node_id, file_info);
+    request->offset = offset;
+    request->size = (size_t)length;
+    if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) {
+        run_or(request, open_file_of(request)->kind->punch, EPERM);
+    } else {
+        fuse_reply_err(req, mode == FALLOC_FL_KEEP_SIZE ? EOPNOTSUPP : EPERM);
+    }
 }

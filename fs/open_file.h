@@ -31,6 +31,8 @@ struct file_kind {
     bool (*write)(struct request *request, bool may_wait);
     bool (*flush)(struct request *request, bool may_wait);
     bool (*sync)(struct request *request, bool may_wait);
+    /* Gives up the first `size` bytes from `offset` on. */
+    bool (*punch)(struct request *request, bool may_wait);
     /* True when close() may wait for the disk; asked before it. */
     bool (*close_waits)(struct open_file *file);
     /* Ends what the kind added to the file; reports what nobody else can be told. Called once, without other users. */

@@ -50,4 +50,10 @@ void op_getlk(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_in
 void op_setlk(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_info, struct flock *lock, int sleep);
 void op_flock(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_info, int operation);
 
+/* op_xattr.c */
+void op_getxattr(fuse_req_t req, fuse_ino_t node_id, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t node_id, size_t size);
+void op_setxattr(fuse_req_t req, fuse_ino_t node_id, const char *name, const char *value, size_t size, int flags);
+void op_removexattr(fuse_req_t req, fuse_ino_t node_id, const char *name);
+
 #endif

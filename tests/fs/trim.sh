@@ -1,0 +1,82 @@
+#!/bin/bash
+# A hole punched at the head of a topic trims it: whole entries, for good, and nothing else can be punched. For the rest of
+# fallocate(2) the oracle is a file with chattr +a (ext4, as root); without one, what it was seen to answer.
+. "$(dirname "$0")/lib.sh"
+export WALRUS_RETENTION=all
+setup
+start
+
+cat >"$WORK/fallocate.py" <<'PY'
+# fallocate.py FILE MODE OFFSET LENGTH: prints ok or the errno's name. Opens for appending.
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+f = os.open(sys.argv[1], os.O_RDWR | os.O_APPEND)
+mode, offset, length = int(sys.argv[2], 0), int(sys.argv[3]), int(sys.argv[4])
+result = libc.fallocate64(f, mode, ctypes.c_int64(offset), ctypes.c_int64(length))
+print('ok' if result == 0 else errno.errorcode[ctypes.get_errno()])
+PY
+KEEP_SIZE=1 PUNCH=3 COLLAPSE=8 ZERO=16 INSERT=32
+fallocate_of() { python3 "$WORK/fallocate.py" "$@"; }
+figure() { getfattr --absolute-names --only-values -n "user.walrus.$1" "$2"; }
+command -v getfattr >/dev/null || skip "no getfattr"
+
+cd "$MNT" || exit 99
+seq -f 'line %g' 0 999 >>topic
+expect "within the first entry" ok "$(fallocate_of topic $PUNCH 0 6)"
+expect "which is whole" "0 line 0" "$(figure first_sequence topic) $(head -n1 topic)"
+expect "up to the delimiter" ok "$(fallocate_of topic $PUNCH 0 7)"
+expect "is gone with its last byte" "1 line 1" "$(figure first_sequence topic) $(head -n1 topic)"
+expect "two and a half entries" ok "$(fallocate_of topic $PUNCH 0 18)"
+expect "the half one is whole" "3 line 3" "$(figure first_sequence topic) $(head -n1 topic)"
+expect "offsets stay" 21 "$(figure first_offset topic)"
+expect "the rest" 997 "$(wc -l <topic)"
+expect "wc -c" "$(cat topic | wc -c)" "$(stat -c %s topic)"
+seq -f 'line %g' 3 999 >"$WORK/wanted"
+same "what is left" "$WORK/wanted" topic
+
+# Elsewhere, or otherwise.
+expect "a hole in the middle" ENOTSUP "$(fallocate_of topic $PUNCH 7 7)"
+expect "space beforehand" ENOTSUP "$(fallocate_of topic $KEEP_SIZE 0 4096)"
+expect "no length" EINVAL "$(fallocate_of topic $PUNCH 0 0)"
+mkdir "$WORK/oracle"
+echo first >"$WORK/oracle/topic"
+for mode in $COLLAPSE $ZERO $INSERT; do
+    wanted=EPERM
+    if chattr +a "$WORK/oracle/topic" 2>/dev/null; then
+        wanted=$(fallocate_of "$WORK/oracle/topic" $mode 0 4096)
+        chattr -a "$WORK/oracle/topic"
+    fi
+    got=$(fallocate_of topic $mode 0 4096)
+    # Modes that the kernel keeps from a FUSE daemon.
+    [ "$got" = ENOTSUP ] && [ $mode != $ZERO ] && continue
+    expect "mode $mode" "$wanted" "$got"
+done
+fallocate -p -o 0 -l 100 topic 2>/dev/null && fail "an open without O_APPEND"
+expect "nothing changed" 997 "$(wc -l <topic)"
+
+# An open file keeps its numbering: what it has read stays where it was, and its holes count from there.
+python3 - topic "$WORK/fallocate.py" <<'PY' || fail "an open file"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+f = os.open(sys.argv[1], os.O_RDWR | os.O_APPEND)
+size = os.fstat(f).st_size
+assert os.pread(f, 7, 7) == b'line 4\n'
+assert libc.fallocate64(f, 3, ctypes.c_int64(0), ctypes.c_int64(14)) == 0
+assert os.pread(f, 7, 14) == b'line 5\n', os.pread(f, 7, 14)
+assert libc.fallocate64(f, 3, ctypes.c_int64(0), ctypes.c_int64(14)) == 0
+assert libc.fallocate64(f, 3, ctypes.c_int64(14), ctypes.c_int64(7)) == 0, 'a hole that begins at the head'
+assert os.pread(f, 7, 21) == b'line 6\n', os.pread(f, 7, 21)
+PY
+expect "trimmed" "6 line 6" "$(figure first_sequence topic) $(head -n1 topic)"
+
+expect "everything and more" ok "$(fallocate_of topic $PUNCH 0 100000000)"
+expect "empty" "1000 1000 0" "$(figure first_sequence topic) $(figure next_sequence topic) $(cat topic | wc -c)"
+expect "of nothing" ok "$(fallocate_of topic $PUNCH 0 1)"
+echo more >>topic
+expect "goes on" "1000 more" "$(figure first_sequence topic) $(cat topic)"
+
+cd / && crash
+fusermount3 -u -z -q "$MNT"
+start
+expect "for good" "1000 more" "$(figure first_sequence "$MNT/topic") $(cat "$MNT/topic")"
+finish
