@@ -336,9 +336,7 @@ void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
     info->topic_count = log->names.topic_count;
     info->namespace_count = log->names.namespace_count;
     pthread_mutex_unlock(&log->names.lock);
-    pthread_mutex_lock(&log->segments.lock);
-    info->segment_count = log->segments.count;
-    pthread_mutex_unlock(&log->segments.lock);
+    info->segment_count = atomic_load(&log->segments.count);
     info->sync = log->options.sync;
     info->consistency = log->options.consistency;
     info->retention = log->options.retention;

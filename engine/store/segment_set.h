@@ -64,7 +64,7 @@ struct segment_set {
     /* lock */
     struct segment **segments; /* by growing id */
     struct segment *removed;   /* file and name gone; the structs stay, since syncs may still point to them */
-    size_t count;
+    _Atomic size_t count;      /* may be read without the lock, which is held while a file is made */
     size_t capacity;
     uint64_t next_id;
     uint64_t created; /* files, since the open */

@@ -153,7 +153,11 @@ enum walrus_code walrus_retention_parse(const char *text, struct walrus_retentio
  * `text` and returns it.
  */
 const char *walrus_sync_policy_text(const struct walrus_sync_policy *policy, char *text);
+
+/* As walrus_sync_policy_text(). */
 const char *walrus_consistency_text(const struct walrus_consistency *consistency, char *text);
+
+/* As walrus_sync_policy_text(). */
 const char *walrus_retention_text(const struct walrus_retention *retention, char *text);
 
 /*
@@ -234,8 +238,10 @@ enum walrus_framing {
     WALRUS_FRAMING_NUL       /* delimiter '\0' */
 };
 
-/* Parses "line", "write" or "nul"; WALRUS_E_INVALID otherwise. And the way back: a constant. */
+/* Parses "line", "write" or "nul"; WALRUS_E_INVALID otherwise. */
 enum walrus_code walrus_framing_parse(const char *text, enum walrus_framing *framing, struct walrus_error *error);
+
+/* As walrus_framing_parse() takes it; a constant. */
 const char *walrus_framing_text(enum walrus_framing framing);
 
 struct walrus_topic_settings {
