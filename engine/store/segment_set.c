@@ -333,16 +333,17 @@ bool segment_set_remove_empty(struct segment_set *set)
         bool off_record = segment->off_record;
         pthread_mutex_unlock(&set->lock);
         int rc = remove_file(set, segment->id, &off_record);
-        if (rc == 0) {
-            /* Nothing that was ever in it is worth a sync. */
+        /* Nothing that was ever in it is worth a sync. */
+        if (rc == 0)
             sync_point_retire(&segment->sync);
+        pthread_mutex_lock(&set->lock);
+        segment->off_record = off_record;
+        if (rc == 0) {
+            /* Whoever finds the segment in the list finds it with its file. */
+            drop_locked(set, segment);
             segment->file->ops->close(segment->file);
             segment->file = NULL;
         }
-        pthread_mutex_lock(&set->lock);
-        segment->off_record = off_record;
-        if (rc == 0)
-            drop_locked(set, segment);
         segment->removing = false;
         all = all && rc == 0;
     }

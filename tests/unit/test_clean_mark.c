@@ -222,6 +222,30 @@ static void a_mark_comes_after_so_many_bytes(void **state)
 
 /* ---- what does not hold ---- */
 
+/* Each 16 KiB a mark, each 64 KiB a segment file that comes and one that goes. */
+static void marks_are_taken_while_files_go(void **state)
+{
+    struct temp_log *temp = *state;
+    temp->options.segment_bytes = 65536;
+    temp->options.block_bytes_max = 4096;
+    temp->options.mark_bytes = 16384;
+    temp->options.retention = (struct walrus_retention){WALRUS_RETAIN_BYTES, 10000};
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    append_keyed(topic, 999, 4000);
+    EVENTUALLY(info_of(topic).first_sequence >= 4000 - 10 - 4);
+    EVENTUALLY(log_info_of(temp).segment_count <= 4);
+    assert_true(log_info_of(temp).clean_marks > 0);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+    temp_log_open(temp);
+    topic = line_topic(temp, "t");
+    assert_keyed(topic, info_of(topic).first_sequence, 4000);
+    assert_int_equal(log_info_of(temp).recovered_damages, 0);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
 static void assert_opens_as_ever(struct temp_log *temp, uint64_t damages)
 {
     OK(quick_open(temp));
@@ -646,6 +670,7 @@ int main(void)
         MARK_TEST(after_a_kill_the_walk_begins_at_the_mark),
         MARK_TEST(a_mark_while_the_log_is_open_bounds_the_walk),
         MARK_TEST(a_mark_comes_after_so_many_bytes),
+        LOG_TEST(marks_are_taken_while_files_go),
         MARK_TEST(a_flipped_bit_anywhere_costs_a_walk),
         MARK_TEST(a_torn_mark_costs_a_walk),
         MARK_TEST(nonsense_in_a_mark_is_harmless),
