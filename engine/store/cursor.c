@@ -167,8 +167,8 @@ static void step_of_run(const struct group_cursor *cursor, const struct cursor_r
     step->before = group_cursor_low_locked(cursor);
     if (run->again)
         step->after = group_cursor_low_without_locked(cursor, run->first, run->after.sequence);
-    else if (cursor->outstanding.root)
-        step->after = step->before;
+    else if (step->before.sequence < cursor->position.sequence)
+        step->after = step->before; /* something before the run is outstanding */
     else
         step->after = (struct cursor_place){run->after.sequence, run->after.offset};
 }
@@ -278,7 +278,7 @@ static enum walrus_code skip_locked(struct group_cursor *cursor, uint64_t *skipp
             outstanding_remove(&cursor->outstanding, first, end);
         return code;
     }
-    if (!cursor->outstanding.root)
+    if (group_cursor_low_locked(cursor).sequence == cursor->position.sequence)
         code = checkpoint_locked(cursor, (struct cursor_place){after.sequence, after.offset}, error);
     if (code == WALRUS_OK) {
         cursor->position = after;

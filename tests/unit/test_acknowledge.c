@@ -447,6 +447,27 @@ static void what_is_trimmed_holds_no_cursor_back(void **state)
     }
 }
 
+/* Nor must it have what is read meanwhile handed out twice. */
+static void what_is_trimmed_keeps_no_read_from_being_durable(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    append_keyed(topic, 10, 20);
+    struct walrus_cursor *cursor = open_cursor(topic, &strict);
+    take_expect(cursor, 5, 0, 0, 5);
+    read_expect(cursor, 2, 5, 2);
+    assert_int_equal(durable(topic), 0); /* what was taken may still come back */
+    OK(walrus_topic_trim(topic, 7, &failure));
+    read_expect(cursor, 3, 7, 3);
+    assert_int_equal(durable(topic), 10);
+    acknowledge(cursor, 0, 5); /* held all the same */
+    assert_int_equal(durable(topic), 10);
+    close_cursor(cursor);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
 static void damage_is_skipped_in_what_was_given_back(void **state)
 {
     struct temp_log *temp = *state;
@@ -829,6 +850,7 @@ int main(void)
         LOG_TEST(a_lease_ends),
         LOG_TEST(retention_overtakes_what_waits),
         LOG_TEST(what_is_trimmed_holds_no_cursor_back),
+        LOG_TEST(what_is_trimmed_keeps_no_read_from_being_durable),
         LOG_TEST(damage_is_skipped_in_what_was_given_back),
         LOG_TEST(each_entry_is_one_handles),
         LOG_TEST(workers_share_a_topic),
