@@ -32,7 +32,7 @@ enum walrus_code api_check_options(const struct walrus_options *options, struct 
     if (code == WALRUS_OK)
         code = api_check_sync(&options->sync, false, error);
     if (code == WALRUS_OK)
-        code = api_check_retention(&options->retention, false, error);
+        code = api_check_retention(&options->retention, true, error);
     if (code == WALRUS_OK)
         code = api_check_consistency(&options->consistency, error);
     if (code != WALRUS_OK)

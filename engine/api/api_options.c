@@ -196,7 +196,7 @@ enum walrus_code walrus_options_init(struct walrus_options *options, struct walr
         .data_dir = "wal_files",
         .sync = {.mode = WALRUS_SYNC_EVERY, .interval_ms = DEFAULT_INTERVAL_MS},
         .consistency = {.mode = WALRUS_STRICTLY_AT_ONCE},
-        .retention = {.mode = WALRUS_RETAIN_CONSUMED},
+        .retention = {.mode = WALRUS_RETAIN_INHERIT},
         .backend = WALRUS_BACKEND_FD,
         .create = true,
         .lock_wait_ms = 1000,

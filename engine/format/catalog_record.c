@@ -77,10 +77,10 @@ size_t catalog_record_encode(const struct catalog_record *record, uint64_t log_i
         p = put(p, FIELD_FRAMING, &record->framing, 1);
         p = put(p, FIELD_SYNC_MODE, &record->sync_mode, 1);
         p = put_u32(p, FIELD_SYNC_INTERVAL_MS, record->sync_interval_ms);
-        if (record->retention_mode != 0) {
-            p = put(p, FIELD_RETENTION_MODE, &record->retention_mode, 1);
-            p = put_u64(p, FIELD_RETENTION_LIMIT, record->retention_limit);
-        }
+    }
+    if (record->retention_mode != 0) {
+        p = put(p, FIELD_RETENTION_MODE, &record->retention_mode, 1);
+        p = put_u64(p, FIELD_RETENTION_LIMIT, record->retention_limit);
     }
     if (record->type == CATALOG_GROUP_CREATED || record->type == CATALOG_GROUP_CHANGED) {
         if (record->name[0])

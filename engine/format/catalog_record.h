@@ -26,7 +26,8 @@ enum catalog_record_type {
     CATALOG_GROUP_CREATED = 9,   /* node_id: the group's, of the same numbers as nodes */
     CATALOG_GROUP_DELETED = 10,
     CATALOG_GROUP_CHANGED = 11, /* its read consistency; also of the group "default", which has the id 0 */
-    CATALOG_TOPIC_TRIMMED = 16,  /* a slot of the cursor file says where the topic begins */
+    CATALOG_LOG_CHANGED = 12,   /* the log's own settings, whole */
+    CATALOG_TOPIC_TRIMMED = 16, /* a slot of the cursor file says where the topic begins */
 };
 
 struct catalog_record {

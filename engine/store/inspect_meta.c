@@ -50,7 +50,8 @@ static const char *record_kind_name(enum catalog_record_type type)
         [CATALOG_CHANGED] = "attributes changed",           [CATALOG_SEGMENT_CREATED] = "segment file made",
         [CATALOG_SEGMENT_REMOVED] = "segment file removed", [CATALOG_CURSORS_CREATED] = "cursor file made",
         [CATALOG_GROUP_CREATED] = "group created",          [CATALOG_GROUP_DELETED] = "group deleted",
-        [CATALOG_GROUP_CHANGED] = "group changed",          [CATALOG_TOPIC_TRIMMED] = "topic trimmed",
+        [CATALOG_GROUP_CHANGED] = "group changed",          [CATALOG_LOG_CHANGED] = "log changed",
+        [CATALOG_TOPIC_TRIMMED] = "topic trimmed",
     };
     return (size_t)type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : NULL;
 }

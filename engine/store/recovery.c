@@ -97,6 +97,10 @@ enum walrus_code recovery_take_record(const struct catalog_record *record, void 
     case CATALOG_CURSORS_CREATED:
         recovery->cursors_on_record = true;
         return WALRUS_OK;
+    case CATALOG_LOG_CHANGED:
+        recovery->stored_retention = (struct walrus_retention){record->retention_mode, record->retention_limit};
+        recovery->dead_records++;
+        return WALRUS_OK;
     case CATALOG_GROUP_CREATED:
     case CATALOG_GROUP_DELETED:
     case CATALOG_GROUP_CHANGED:
@@ -240,6 +244,44 @@ static enum walrus_code make_topics(struct recovery *recovery, struct walrus_err
     return code;
 }
 
+/* ---- the log's own settings ---- */
+
+static struct catalog_record log_record(const struct walrus_log *log)
+{
+    return (struct catalog_record){.type = CATALOG_LOG_CHANGED,
+                                   .time_ns = clock_realtime_ns(),
+                                   .retention_mode = (uint8_t)log->options.retention.mode,
+                                   .retention_limit = log->options.retention.limit};
+}
+
+/* What the opener has not said is as it was stored. */
+static void settle_retention(struct recovery *recovery)
+{
+    struct walrus_retention *stored = &recovery->stored_retention;
+    struct walrus_retention *in_force = &recovery->log->options.retention;
+    if (stored->mode == WALRUS_RETAIN_INHERIT)
+        *stored = (struct walrus_retention){.mode = WALRUS_RETAIN_CONSUMED};
+    else if (stored->mode > WALRUS_RETAIN_AGE)
+        *stored = (struct walrus_retention){.mode = WALRUS_RETAIN_ALL}; /* a newer version's; that one frees */
+    if (in_force->mode == WALRUS_RETAIN_INHERIT)
+        *in_force = *stored;
+}
+
+/* Before anything is freed by it: whoever opens the log next and says nothing must not free more. */
+static enum walrus_code store_retention(struct recovery *recovery, struct walrus_error *error)
+{
+    struct walrus_log *log = recovery->log;
+    const struct walrus_retention *stored = &recovery->stored_retention, *in_force = &log->options.retention;
+    if (stored->mode == in_force->mode && stored->limit == in_force->limit)
+        return WALRUS_OK;
+    struct catalog_record record = log_record(log);
+    uint64_t ticket;
+    enum walrus_code code = catalog_append(&log->catalog, &record, &ticket, error);
+    if (code == WALRUS_OK)
+        code = catalog_wait(&log->catalog, ticket, error);
+    return error_prefix(error, code, "store the log's retention");
+}
+
 /* ---- all of it ---- */
 
 static enum walrus_code emit_names(struct catalog *into, void *context, struct walrus_error *error)
@@ -247,6 +289,10 @@ static enum walrus_code emit_names(struct catalog *into, void *context, struct w
     struct recovery *recovery = context;
     uint64_t highest_id = ROOT_NODE_ID;
     enum walrus_code code = group_table_emit(&recovery->log->groups, into, &highest_id, error);
+    struct catalog_record of_log = log_record(recovery->log);
+    uint64_t ticket;
+    if (code == WALRUS_OK && of_log.retention_mode != WALRUS_RETAIN_CONSUMED)
+        code = catalog_append(into, &of_log, &ticket, error);
     if (code == WALRUS_OK)
         code = topic_table_emit(&recovery->log->names, into, highest_id, error);
     if (code == WALRUS_OK)
@@ -278,6 +324,7 @@ static enum walrus_code open_files(struct recovery *recovery, struct walrus_erro
     log->segments.log_id = log->log_id;
     if (contents.damages > 0)
         recovery_note(recovery, &log->findings.damages, "catalogue: damaged at %" PRIu64, contents.damage_place);
+    settle_retention(recovery);
     cursor_file_init(&log->cursors, log->io, log->log_id, &log->syncs, &log->sync_failures);
     log_keep_record(log);
     code = recovery_load_mark(recovery, error);
@@ -332,6 +379,8 @@ enum walrus_code recovery_run(struct walrus_log *log, struct walrus_error *error
     bool rewrite = should_rewrite(&recovery);
     if (code == WALRUS_OK && rewrite)
         code = catalog_rewrite(&log->catalog, emit_names, &recovery, error);
+    else if (code == WALRUS_OK)
+        code = store_retention(&recovery, error);
     log->mark.mark_id = recovery.mark.clean && !rewrite ? recovery.mark.summary.mark_id : 0;
     if (code == WALRUS_OK)
         marker_note_block(&log->marker, recovery.unmarked_bytes);

@@ -171,6 +171,7 @@ struct recovery {
     uint64_t *missing_segments; /* on record, not seen yet */
     size_t missing_segment_count;
     bool cursors_on_record;
+    struct walrus_retention stored_retention; /* of the log */
     struct recovery_mark mark;
     uint64_t unmarked_bytes;  /* of blocks that the clean mark does not name */
     struct found_part *parts; /* of all topics */

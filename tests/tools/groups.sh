@@ -168,4 +168,14 @@ expect 0 "$WALRUS" topic info new --json
 json 'o[0]["framing"] == "nul" and o[0]["retention"] == "all"'
 expect 66 "$WALRUS" topic config nothing
 
+# ---- the log's own: what one opener has named, the next goes by
+expect 0 "$WALRUS" stat
+out_has "retention      consumed;"
+WALRUS_RETENTION=all expect 0 "$WALRUS" stat
+expect 0 "$WALRUS" stat
+out_has "retention      all;"
+expect 0 "$WALRUS" dump
+out_has "log changed"
+expect 0 "$WALRUS" check
+
 finish

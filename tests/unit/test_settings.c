@@ -165,6 +165,85 @@ static void settings_are_kept(void **state)
     temp_log_close(temp);
 }
 
+static struct walrus_retention opened_with(struct temp_log *temp, enum walrus_retention_mode mode, uint64_t limit)
+{
+    temp->options.retention = (struct walrus_retention){mode, limit};
+    temp_log_open(temp);
+    struct walrus_retention in_force = log_info_of(temp).retention;
+    temp_log_close(temp);
+    return in_force;
+}
+
+static void do_nothing(struct temp_log *temp, void *context)
+{
+    (void)temp;
+    (void)context;
+}
+
+/* Who opens the log without an opinion goes by the last one who had one. */
+static void the_logs_retention_is_stored(void **state)
+{
+    struct temp_log *temp = *state;
+    struct walrus_options fresh;
+    OK(walrus_options_init(&fresh, &failure));
+    assert_int_equal(fresh.retention.mode, WALRUS_RETAIN_INHERIT);
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_INHERIT, 0).mode, WALRUS_RETAIN_CONSUMED);
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_ALL, 0).mode, WALRUS_RETAIN_ALL);
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_INHERIT, 0).mode, WALRUS_RETAIN_ALL);
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_AGE, 5000).limit, 5000);
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_AGE, 7000).limit, 7000);
+    struct walrus_retention kept = opened_with(temp, WALRUS_RETAIN_INHERIT, 0);
+    assert_true(kept.mode == WALRUS_RETAIN_AGE && kept.limit == 7000);
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_CONSUMED, 0).mode, WALRUS_RETAIN_CONSUMED);
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_INHERIT, 0).mode, WALRUS_RETAIN_CONSUMED);
+
+    /* Also when the one who said so was killed at once. */
+    temp->options.retention = (struct walrus_retention){WALRUS_RETAIN_ALL, 0};
+    in_child(temp, do_nothing, NULL);
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_INHERIT, 0).mode, WALRUS_RETAIN_ALL);
+
+    /* Saying the same again writes nothing. */
+    uint64_t bytes = file_size(temp, "catalog");
+    (void)opened_with(temp, WALRUS_RETAIN_ALL, 0);
+    assert_int_equal(file_size(temp, "catalog"), bytes);
+
+    /* A rewrite of the catalogue takes it along. */
+    temp_log_open(temp);
+    for (int i = 0; i < 1500; i++) {
+        walrus_topic_close(line_topic(temp, "t"));
+        OK(walrus_topic_delete(temp->log, "t", &failure));
+    }
+    temp_log_close(temp);
+    bytes = file_size(temp, "catalog");
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_INHERIT, 0).mode, WALRUS_RETAIN_ALL);
+    assert_true(file_size(temp, "catalog") < bytes);
+    assert_int_equal(opened_with(temp, WALRUS_RETAIN_INHERIT, 0).mode, WALRUS_RETAIN_ALL);
+}
+
+/* A command that opens the log for a moment, as the command line does, frees nothing that a daemon keeps. */
+static void a_guest_frees_nothing_that_the_host_keeps(void **state)
+{
+    struct temp_log *temp = *state;
+    temp->options.block_bytes_max = 4096;
+    temp->options.retention = (struct walrus_retention){WALRUS_RETAIN_ALL, 0};
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    append_keyed(topic, 999, 30);
+    struct walrus_cursor *cursor = NULL;
+    OK(walrus_cursor_open(topic, NULL, NULL, &cursor, &failure));
+    OK(walrus_cursor_set(cursor, 30, &failure));
+    OK(walrus_cursor_close(cursor, &failure));
+    struct walrus_options guest;
+    OK(walrus_options_init(&guest, &failure));
+    temp->options.retention = guest.retention;
+    topic = reopened(temp, topic, "t");
+    usleep(150000); /* long enough for the janitor to do what it should not */
+    assert_int_equal(info_of(topic).first_sequence, 0);
+    assert_keyed(topic, 0, 30);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
 static void a_rewritten_catalogue_has_the_settings(void **state)
 {
     struct temp_log *temp = *state;
@@ -225,7 +304,7 @@ static void what_is_out_of_range_changes_nothing(void **state)
     walrus_topic_close(other);
     walrus_topic_close(topic);
     temp_log_close(temp);
-    temp->options.retention.mode = WALRUS_RETAIN_INHERIT;
+    temp->options.retention.mode = WALRUS_RETAIN_AGE + 1;
     FAILS(WALRUS_E_INVALID, temp_log_try_open(temp, &temp->log, &failure));
 }
 
@@ -383,6 +462,8 @@ int main(void)
         cmocka_unit_test(retentions_are_parsed),
         cmocka_unit_test(policies_have_a_text),
         LOG_TEST(settings_are_kept),
+        LOG_TEST(the_logs_retention_is_stored),
+        LOG_TEST(a_guest_frees_nothing_that_the_host_keeps),
         LOG_TEST(a_rewritten_catalogue_has_the_settings),
         LOG_TEST(what_is_out_of_range_changes_nothing),
         LOG_TEST(a_sync_policy_is_in_force_at_once),

@@ -85,7 +85,7 @@ enum walrus_backend {
 
 /* Which blocks of a topic may be freed. The tail block, which appends go into, is never freed. */
 enum walrus_retention_mode {
-    WALRUS_RETAIN_INHERIT = 0, /* per topic only: what the log says */
+    WALRUS_RETAIN_INHERIT = 0, /* of a topic: what the log says; of a log that is opened: what is stored in it */
     WALRUS_RETAIN_CONSUMED,    /* a block goes once every group with a cursor on the topic has passed it durably; with
                                   no cursor nothing goes */
     WALRUS_RETAIN_ALL,         /* nothing goes but by walrus_topic_trim() */
@@ -104,7 +104,10 @@ struct walrus_options {
         *instance_key; /* NULL or a valid name component: the log lives in data_dir/key. Rejected, never rewritten */
     struct walrus_sync_policy sync;
     struct walrus_consistency consistency; /* of groups that have none of their own */
-    struct walrus_retention retention;     /* of topics that have none of their own. Default WALRUS_RETAIN_CONSUMED */
+    struct walrus_retention retention; /* of topics that have none of their own. WALRUS_RETAIN_INHERIT (default): what
+                                          the log was last opened with, WALRUS_RETAIN_CONSUMED if never said. Anything
+                                          else is stored in the log, durably, before anything is freed: who opens it
+                                          later and says nothing frees no more than this allows */
     enum walrus_backend backend;
     bool io_uring_disabled;
     bool fail_fast; /* an append that meets a running batch of its topic is WALRUS_E_WOULD_BLOCK instead of waiting */
@@ -122,7 +125,7 @@ struct walrus_options {
 /*
  * Fills `options` with the defaults and then with what the environment says: WALRUS_DATA_DIR (default "wal_files"),
  * WALRUS_INSTANCE_KEY, WALRUS_QUIET, WALRUS_FSYNC (sync-each | no-fsync | async | <n>ms; default 200ms),
- * WALRUS_RETENTION (as walrus_retention_parse(); default consumed), WALRUS_BACKEND (fd | mmap),
+ * WALRUS_RETENTION (as walrus_retention_parse(); default: what is stored in the log), WALRUS_BACKEND (fd | mmap),
  * WALRUS_DISABLE_IO_URING. The strings point into the environment. WALRUS_E_INVALID when a variable has no
  * meaning.
  */
