@@ -140,7 +140,7 @@ static enum walrus_code call_topic_close(struct control_session *session, struct
 {
     struct control_handle *topic = control_get_topic(session, request);
     WANT_END(request);
-    return control_handle_close(topic, error);
+    return control_handle_close(session, topic, error);
 }
 
 static enum walrus_code call_topic_delete(struct control_session *session, struct control_reader *request,

@@ -168,7 +168,7 @@ enum walrus_code control_call_cursor_close(struct control_session *session, stru
     struct control_handle *cursor = control_get_cursor(session, request);
     WANT_END(request);
     enum walrus_code code = acknowledge_taken(cursor, error);
-    enum walrus_code close_code = control_handle_close(cursor, code == WALRUS_OK ? error : NULL);
+    enum walrus_code close_code = control_handle_close(session, cursor, code == WALRUS_OK ? error : NULL);
     return code != WALRUS_OK ? code : close_code;
 }
 

@@ -234,10 +234,10 @@ struct control_handle *control_get_cursor(struct control_session *session, struc
 
 struct control_handle *control_handle_new(struct control_session *session, uint64_t *number, struct walrus_error *error)
 {
-    for (size_t i = session->handle_count; i > 0; i--) {
-        struct control_handle *handle = &session->handles[i - 1];
+    for (; session->first_free < session->handle_count; session->first_free++) {
+        struct control_handle *handle = &session->handles[session->first_free];
         if (handle->topic == NULL && handle->cursor == NULL) {
-            *number = i;
+            *number = session->first_free + 1;
             return handle;
         }
     }
@@ -258,9 +258,12 @@ struct control_handle *control_handle_new(struct control_session *session, uint6
     return &handles[*number - 1];
 }
 
-enum walrus_code control_handle_close(struct control_handle *handle, struct walrus_error *error)
+enum walrus_code control_handle_close(struct control_session *session, struct control_handle *handle,
+                                      struct walrus_error *error)
 {
     enum walrus_code code = WALRUS_OK;
+    size_t index = (size_t)(handle - session->handles);
+    session->first_free = index < session->first_free ? index : session->first_free;
     if (handle->cursor != NULL) {
         code = walrus_cursor_close(handle->cursor, error);
     }
@@ -275,11 +278,11 @@ static void close_handles(struct control_session *session)
     /* Cursors first, since they belong to topics. */
     for (size_t i = 0; i < session->handle_count; i++) {
         if (session->handles[i].cursor != NULL) {
-            (void)control_handle_close(&session->handles[i], NULL);
+            (void)control_handle_close(session, &session->handles[i], NULL);
         }
     }
     for (size_t i = 0; i < session->handle_count; i++) {
-        (void)control_handle_close(&session->handles[i], NULL);
+        (void)control_handle_close(session, &session->handles[i], NULL);
     }
     free(session->handles);
 }

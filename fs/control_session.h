@@ -29,6 +29,7 @@ struct control_session {
     bool greeted;
     struct control_handle *handles;
     size_t handle_count;
+    size_t first_free; /* no handle before this one is free */
     uint8_t *body;
     size_t body_capacity;
     size_t body_reserved; /* of the memory for large messages */
@@ -81,12 +82,13 @@ control_function control_call_cursor_give_back;
 struct control_handle *control_get_topic(struct control_session *session, struct control_reader *request);
 struct control_handle *control_get_cursor(struct control_session *session, struct control_reader *request);
 
-/* A free handle, or NULL with an error. Valid until the next call of this. */
+/* The first free handle, or NULL with an error. Valid until the next call of this. */
 struct control_handle *control_handle_new(struct control_session *session, uint64_t *number,
                                           struct walrus_error *error);
 
 /* Closes what the handle holds. */
-enum walrus_code control_handle_close(struct control_handle *handle, struct walrus_error *error);
+enum walrus_code control_handle_close(struct control_session *session, struct control_handle *handle,
+                                      struct walrus_error *error);
 
 enum walrus_code control_fail(struct walrus_error *error, enum walrus_code code, int system_errno, const char *message);
 
