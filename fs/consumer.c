@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "waiting.h"
+
 #define HASH_NONFATAL_OOM 1
 #define uthash_nonfatal_oom(element) ((element)->stored = false)
 #include <uthash.h>
@@ -20,18 +22,20 @@ struct consumer_key {
 struct consumer {
     struct consumer_key key;
     size_t delimiter_length;
+    struct fs *fs;
     struct walrus_topic *topic;
     struct walrus_cursor *cursor;
     unsigned share_count;             /* guarded by the table's mutex */
     pthread_mutex_t mutex;            /* held over each use of the cursor; taken after an open file's mutex */
     const struct open_file *claimant; /* guarded by mutex */
+    struct waiting *waiting;          /* guarded by mutex; NULL until somebody waits */
     bool stored;
     UT_hash_handle hh;
 };
 
-void consumer_table_init(struct consumer_table *table)
+void consumer_table_init(struct consumer_table *table, struct fs *fs)
 {
-    *table = (struct consumer_table){0};
+    *table = (struct consumer_table){.fs = fs};
     pthread_mutex_init(&table->mutex, NULL);
 }
 
@@ -86,6 +90,7 @@ static enum walrus_code open_cursor(struct consumer *consumer, struct walrus_log
 /* Frees the consumer, too. `error` may be NULL. */
 static enum walrus_code end_consumer(struct consumer *consumer, struct walrus_error *error)
 {
+    waiting_close(consumer->waiting);
     enum walrus_code code = walrus_cursor_close(consumer->cursor, error);
     walrus_topic_close(consumer->topic);
     pthread_mutex_destroy(&consumer->mutex);
@@ -123,6 +128,7 @@ static enum walrus_code add_locked(struct consumer_table *table, struct walrus_l
     if (code != WALRUS_OK) {
         return code;
     }
+    consumer->fs = table->fs;
     consumer->stored = true;
     HASH_ADD(hh, table->index, key, sizeof consumer->key, consumer);
     if (!consumer->stored) {
@@ -171,6 +177,22 @@ enum walrus_code consumer_close(struct consumer_table *table, struct consumer *c
     }
     pthread_mutex_unlock(&table->mutex);
     return code;
+}
+
+struct fs *consumer_fs(const struct consumer *consumer)
+{
+    return consumer->fs;
+}
+
+struct waiting *consumer_waiting(struct consumer *consumer, bool (*serve)(struct waiting_read *read))
+{
+    pthread_mutex_lock(&consumer->mutex);
+    if (consumer->waiting == NULL) {
+        consumer->waiting = waiting_create(consumer->fs, consumer->topic, serve);
+    }
+    struct waiting *waiting = consumer->waiting;
+    pthread_mutex_unlock(&consumer->mutex);
+    return waiting;
 }
 
 enum walrus_code consumer_position(struct consumer *consumer, uint64_t *sequence, struct walrus_error *error)

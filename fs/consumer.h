@@ -14,15 +14,19 @@
 
 #include <walrus/walrus.h>
 
+struct fs;
 struct open_file;
+struct waiting;
+struct waiting_read;
 struct consumer; /* entry of the table; see consumer.c */
 
 struct consumer_table {
+    struct fs *fs; /* constant */
     pthread_mutex_t mutex;
     struct consumer *index; /* by topic and group */
 };
 
-void consumer_table_init(struct consumer_table *table);
+void consumer_table_init(struct consumer_table *table, struct fs *fs);
 void consumer_table_fini(struct consumer_table *table);
 
 /* Whose consumer on what. Topic and group are named, and must be those with these ids. */
@@ -43,6 +47,11 @@ enum walrus_code consumer_open(struct consumer_table *table, struct walrus_log *
 /* Drops a share and its claim; the last one persists the cursor, which may wait. NULL is allowed. */
 enum walrus_code consumer_close(struct consumer_table *table, struct consumer *consumer, const struct open_file *holder,
                                 struct walrus_error *error);
+
+struct fs *consumer_fs(const struct consumer *consumer);
+
+/* Those who wait for an entry (waiting.h); made when first asked for, with what serves them. NULL without memory. */
+struct waiting *consumer_waiting(struct consumer *consumer, bool (*serve)(struct waiting_read *read));
 
 /* Next sequence of the group. */
 enum walrus_code consumer_position(struct consumer *consumer, uint64_t *sequence, struct walrus_error *error);

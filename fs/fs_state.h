@@ -19,6 +19,7 @@
 #include "open_file.h"
 #include "options.h"
 #include "transport.h"
+#include "waiting.h"
 #include "workers.h"
 
 #define FS_MAX_WRITE_BYTES (1u << 20) /* largest WRITE request */
@@ -40,6 +41,7 @@ struct fs {
     struct open_file_list files;
     struct consumer_table consumers;
     struct control_server control;
+    struct waiting_list waitings;
 };
 
 /* The table that libfuse calls. */

@@ -153,6 +153,7 @@ static int serve_with_workers(struct fs *fs)
     if (status == 0) {
         status = loop_run(fs, on_ready);
         transport_drain(&fs->transport);
+        waiting_cancel_all(&fs->waitings, ENOTCONN);
         signals_unwatch(&watch);
     }
     return status;
@@ -205,7 +206,8 @@ static int run(struct fs *fs)
     int code = EX_OSERR;
     loop_init(&fs->loop);
     open_file_list_init(&fs->files);
-    consumer_table_init(&fs->consumers);
+    consumer_table_init(&fs->consumers, fs);
+    waiting_list_init(&fs->waitings);
     file_lock_table_init(&fs->locks);
     if (node_table_init(&fs->nodes) != 0) {
         report("out of memory");
@@ -222,6 +224,7 @@ static int run(struct fs *fs)
     int close_code = close_log(fs);
     node_table_fini(&fs->nodes);
     consumer_table_fini(&fs->consumers);
+    waiting_list_fini(&fs->waitings);
     file_lock_table_fini(&fs->locks);
     open_file_list_fini(&fs->files);
     loop_fini(&fs->loop);

@@ -5,6 +5,7 @@
 #include <utlist.h>
 
 #include "fs_state.h"
+#include "report.h"
 #include "request.h"
 
 void open_file_list_init(struct open_file_list *list)
@@ -105,4 +106,54 @@ void open_file_unlock(struct open_file *file)
 struct open_file *open_file_of(const struct request *request)
 {
     return (struct open_file *)(uintptr_t)request->file_info.fh;
+}
+
+int open_file_open_consuming(struct request *request, struct open_file *file, const struct node *node)
+{
+    struct walrus_error error;
+    struct fs *fs = request->fs;
+    struct consumer_place place = {.topic = walrus_topic_name(file->topic), .topic_id = file->topic_id};
+    if (node != NULL && node->group != NULL) {
+        place.group = node->group;
+        place.group_id = node->group_id;
+    }
+    enum walrus_code code = consumer_open(&fs->consumers, fs->log, &place, &file->consumer, &error);
+    return code == WALRUS_OK ? 0 : fs_errno(fs, &error);
+}
+
+void open_file_end_consumer(struct fs *fs, struct open_file *file)
+{
+    struct walrus_error error;
+    enum walrus_code code = consumer_close(&fs->consumers, file->consumer, file, &error);
+    if (code != WALRUS_OK && code != WALRUS_E_DELETED) {
+        report("%s: the cursor could not be stored: %s", walrus_topic_name(file->topic), error.message);
+    }
+}
+
+bool open_file_close_waits(struct open_file *file)
+{
+    (void)file;
+    return true;
+}
+
+size_t open_file_shown_length(const struct open_file *file, const struct walrus_entry *entry)
+{
+    return entry->length + file->delimiter_length;
+}
+
+int open_file_entry_part(const struct open_file *file, const struct walrus_entry *entry, size_t start, size_t size,
+                         struct iovec parts[2])
+{
+    size_t payload = start < entry->length ? entry->length - start : 0;
+    int count = 0;
+    if (payload > size) {
+        payload = size;
+    }
+    if (payload > 0) {
+        parts[count++] = (struct iovec){.iov_base = (char *)entry->data + start, .iov_len = payload};
+    }
+    if (size > payload) {
+        parts[count++] = (struct iovec){.iov_base = (void *)&file->delimiter, .iov_len = size - payload};
+    }
+    return count;
 }

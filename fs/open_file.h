@@ -9,15 +9,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sys/uio.h>
+
 #include <walrus/walrus.h>
 
 #include "framing.h"
 
 struct consumer;
 struct fs;
+struct fuse_pollhandle;
 struct node;
 struct open_file;
 struct request;
+struct waiting;
 
 /* Each is a handler as request.h describes it; NULL: EPERM for reads and writes, success for the rest. */
 struct file_kind {
@@ -63,15 +67,20 @@ struct open_file {
 
     /* consume */
     struct consumer *consumer;
-    struct walrus_entries entries;       /* the entry that is being handed out in pieces, or the last one (.drain) */
-    struct walrus_entries spare_entries; /* .drain: read into, so that finding none leaves the last one in place */
+    struct walrus_entries entries; /* the entry that is being handed out in pieces, or the last one (file_take.c) */
+    struct walrus_entries spare_entries; /* file_take.c: read into, so that finding none leaves the last one in place */
     struct walrus_position peek_position;
     size_t piece_done; /* O_NONBLOCK: bytes of entries.items[0] that are handed out */
     bool piece_active;
-    uint64_t last_start; /* .drain: file position of the last entry, and of its end */
+    uint64_t last_start; /* file_take.c: file position of the last entry, and of its end */
     uint64_t last_end;
 
     void *state; /* the kind's own: made by its open, ended by its close */
+
+    struct waiting *waiting;             /* that its reads and polls wait with; NULL: none do */
+    struct fuse_pollhandle *poll_handle; /* guarded by the mutex of what the file waits with (waiting.c), as the next */
+    struct open_file *poll_prev;
+    struct open_file *poll_next;
 };
 
 struct open_file_list {
@@ -105,10 +114,32 @@ void open_file_unlock(struct open_file *file);
 /* The open file that a request names. */
 struct open_file *open_file_of(const struct request *request);
 
+/* ---- for kinds that consume ---- */
+
+/* For `open`: shares the consumer of the group that the path names, else of the default group. 0 or an errno. */
+int open_file_open_consuming(struct request *request, struct open_file *file, const struct node *node);
+
+/* `close` of a file that only shares a consumer. */
+void open_file_end_consumer(struct fs *fs, struct open_file *file);
+
+/* `close_waits` of a file whose close always may. */
+bool open_file_close_waits(struct open_file *file);
+
+/* Bytes of an entry as a reader sees it: with its delimiter. */
+size_t open_file_shown_length(const struct open_file *file, const struct walrus_entry *entry);
+
+/* `size` bytes of that, from the byte `start` on, as at most two parts that point into the entry and the file. Returns
+ * how many. */
+int open_file_entry_part(const struct open_file *file, const struct walrus_entry *entry, size_t start, size_t size,
+                         struct iovec parts[2]);
+
+/* ---- kinds ---- */
+
 extern const struct file_kind file_kind_topic;   /* file_topic.c */
-extern const struct file_kind file_kind_consume; /* file_consume.c, as the next two */
+extern const struct file_kind file_kind_consume; /* file_consume.c, as the next */
 extern const struct file_kind file_kind_peek;
-extern const struct file_kind file_kind_drain;
+extern const struct file_kind file_kind_drain; /* file_take.c, as the next */
+extern const struct file_kind file_kind_take;
 extern const struct file_kind file_kind_batch; /* file_batch.c */
 
 #endif

@@ -27,11 +27,21 @@ struct request *request_begin(fuse_req_t req)
     return request;
 }
 
+static void run_on_worker(struct work *work)
+{
+    struct request *request = (struct request *)((char *)work - offsetof(struct request, work));
+    request_set_current(request);
+    request->handler(request, true);
+    request_set_current(NULL);
+    request_release(request);
+}
+
 void request_defer(struct request *request, bool (*handler)(struct request *request, bool may_wait))
 {
     request->handler = handler;
+    request->work.run = run_on_worker;
     current = NULL;
-    workers_submit(request->workers, request);
+    workers_submit(request->workers, &request->work);
 }
 
 void request_run(struct request *request, bool (*handler)(struct request *request, bool may_wait))

@@ -15,12 +15,14 @@
 
 #include <fuse_lowlevel.h>
 
+#include "workers.h"
+
 struct fs;
 struct ring_entry;
-struct workers;
 
 struct request {
-    struct request *next; /* in a queue or among the spare ones */
+    struct request *next; /* among the spare ones */
+    struct work work;     /* in a queue of workers */
     struct fs *fs;
 
     /* memory; stays as it is when the next request comes */

@@ -18,7 +18,7 @@
 #define SQ_ENTRIES 64
 #define CQ_ENTRIES 1024 /* more completions than that are kept by the kernel */
 #define CHUNK_ENTRIES 16u
-#define ENTRIES_MAX 8192u /* for each CPU: requests that wait at a time */
+#define ENTRIES_MAX 65536u /* for each CPU: requests that wait at a time, blocked readers above all */
 #define IDLE_ENTRIES_MIN 4u
 #define FRONT_BYTES 4096 /* of an entry, before its payload */
 

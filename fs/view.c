@@ -30,6 +30,14 @@ static const struct view views[] = {
      .choose = view_choose_consuming,
      .names = &view_names_groups},
     {.name = ".batch", .shape = VIEW_FILE, .file_mode = 0666, .writable = true, .kind = &file_kind_batch},
+    {.name = ".consume",
+     .shape = VIEW_TREE,
+     .file_mode = 0444,
+     .directory_mode = 01555,
+     .has_groups = true,
+     .kind = &file_kind_take,
+     .choose = view_choose_consuming,
+     .names = &view_names_groups},
 };
 
 #define VIEW_COUNT (sizeof views / sizeof views[0])

@@ -2,8 +2,6 @@
 
 #include <errno.h>
 
-#include "request.h"
-
 /* A thread inherits where its maker may run, and its maker may be pinned to one CPU: not so a worker. */
 static void run_anywhere(const struct workers *workers)
 {
@@ -22,20 +20,17 @@ static void *worker_main(void *argument)
             pthread_cond_wait(&workers->wanted, &workers->mutex);
             workers->idle_count--;
         }
-        struct request *request = workers->first;
-        if (request == NULL) {
+        struct work *work = workers->first;
+        if (work == NULL) {
             break;
         }
-        workers->first = request->next;
+        workers->first = work->next;
         if (workers->first == NULL) {
             workers->last = NULL;
         }
         workers->queued_count--;
         pthread_mutex_unlock(&workers->mutex);
-        request_set_current(request);
-        request->handler(request, true);
-        request_set_current(NULL);
-        request_release(request);
+        work->run(work);
         pthread_mutex_lock(&workers->mutex);
     }
     pthread_mutex_unlock(&workers->mutex);
@@ -65,19 +60,19 @@ int workers_start(struct workers *workers, unsigned thread_limit)
     return status;
 }
 
-void workers_submit(struct workers *workers, struct request *request)
+void workers_submit(struct workers *workers, struct work *work)
 {
-    request->next = NULL;
+    work->next = NULL;
     pthread_mutex_lock(&workers->mutex);
     if (workers->last != NULL) {
-        workers->last->next = request;
+        workers->last->next = work;
     } else {
-        workers->first = request;
+        workers->first = work;
     }
-    workers->last = request;
+    workers->last = work;
     workers->queued_count++;
     if (workers->queued_count > workers->idle_count && workers->thread_count < workers->thread_limit) {
-        /* Without a further thread the request waits for one of those that are there. */
+        /* Without a further thread the work waits for one of those that are there. */
         (void)add_thread_locked(workers);
     }
     pthread_cond_signal(&workers->wanted);

@@ -8,15 +8,19 @@
 #include <sched.h>
 #include <stdbool.h>
 
-struct request;
+/* Something to run; part of what it works on, which is the caller's. */
+struct work {
+    struct work *next;
+    void (*run)(struct work *work); /* the work is not touched any more when it begins */
+};
 
 #define WORKERS_THREADS_MAX 32
 
 struct workers {
     pthread_mutex_t mutex;
     pthread_cond_t wanted;
-    struct request *first; /* queue, guarded by mutex as all below */
-    struct request *last;
+    struct work *first; /* queue, guarded by mutex as all below */
+    struct work *last;
     unsigned queued_count;
     unsigned idle_count;
     unsigned thread_count;
@@ -27,14 +31,13 @@ struct workers {
 };
 
 /*
- * Starts the first thread; more come, up to the limit (at most WORKERS_THREADS_MAX), when requests wait and none is
- * idle. 0 or an errno.
+ * Starts the first thread; more come, up to the limit (at most WORKERS_THREADS_MAX), when work waits and none is idle.
+ * 0 or an errno.
  */
 int workers_start(struct workers *workers, unsigned thread_limit);
 
-/* Queues a request; its handler runs on a worker with may_wait = true. Never blocks. The queue holds what callers wait
- * for. */
-void workers_submit(struct workers *workers, struct request *request);
+/* Queues work that is not queued. Never blocks. The queue holds what callers wait for. */
+void workers_submit(struct workers *workers, struct work *work);
 
 /* Runs what is queued, then ends the threads. */
 void workers_stop(struct workers *workers);
