@@ -131,7 +131,7 @@ enum walrus_code walrus_topic_info(struct walrus_topic *topic, struct walrus_top
     info->first_offset = topic->first_offset;
     info->next_sequence = topic->visible_sequence;
     info->next_offset = topic->visible_offset;
-    info->durable_sequence = atomic_load(&topic->durable_sequence);
+    info->durable_sequence = topic_durable_sequence_locked(topic);
     info->appended_ns = topic->visible_ns;
     info->block_count = topic->block_count;
     info->block_bytes = topic->block_bytes;

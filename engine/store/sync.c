@@ -112,6 +112,19 @@ enum walrus_code topic_sync_all(struct walrus_topic *topic, struct walrus_error 
     return topic_make_durable(topic, sequence, NULL, 0, error);
 }
 
+uint64_t topic_durable_sequence_locked(const struct walrus_topic *topic)
+{
+    uint64_t told = atomic_load(&topic->durable_sequence);
+    if (told >= topic->visible_sequence || atomic_load(&topic->refuses) ||
+        !sync_point_is_durable(&topic->log->catalog.sync, atomic_load(&topic->catalog_ticket)))
+        return told;
+    /* Writes are noted before, or as, their entries become visible. */
+    for (size_t i = 0; i < topic->dirty_count; i++)
+        if (!sync_point_is_durable(&topic->dirty[i].segment->sync, topic->dirty[i].ticket))
+            return told;
+    return topic->visible_sequence;
+}
+
 void topic_probe_durable(struct walrus_topic *topic)
 {
     struct durable_probe *probe = &topic->probe;

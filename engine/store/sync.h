@@ -24,6 +24,12 @@ enum walrus_code sync_was_late(struct walrus_topic *topic, struct walrus_error *
 /* Everything appended before the call. */
 enum walrus_code topic_sync_all(struct walrus_topic *topic, struct walrus_error *error);
 
+/*
+ * Every visible entry below it is durable, as far as can be told without a look at the disk: syncs that others led,
+ * such as those at intervals, count at once. Needs lock.
+ */
+uint64_t topic_durable_sequence_locked(const struct walrus_topic *topic);
+
 /* Moves the durable horizon up by what syncs of others have covered. Needs append_lock. */
 void topic_probe_durable(struct walrus_topic *topic);
 

@@ -4,6 +4,8 @@
  */
 #include "temp_log.h"
 
+#include <unistd.h>
+
 static void configure(struct walrus_topic *topic, const struct walrus_topic_settings *settings, unsigned which)
 {
     OK(walrus_topic_configure(topic, settings, which, &failure));
@@ -112,6 +114,48 @@ static void policies_have_a_text(void **state)
     FAILS(WALRUS_E_INVALID, walrus_framing_parse("lines", &framing, &failure));
     FAILS(WALRUS_E_INVALID, walrus_framing_parse(NULL, &framing, &failure));
     assert_int_equal(framing, WALRUS_FRAMING_NUL);
+}
+
+/* ---- what is durable ---- */
+
+/* Nobody appends meanwhile, and yet the syncs at intervals show. */
+static void a_quiet_topic_becomes_durable(void **state)
+{
+    struct temp_log *temp = *state;
+    temp->options.sync = (struct walrus_sync_policy){WALRUS_SYNC_EVERY, 5};
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    struct walrus_topic *never = line_topic(temp, "never");
+    configure(never, &(struct walrus_topic_settings){.sync = {WALRUS_SYNC_NONE, 0}}, WALRUS_SET_SYNC);
+    for (int i = 0; i < 3; i++)
+        OK(walrus_append(topic, "hello", 5, 0, NULL, &failure));
+    for (int i = 0; i < 10000 && info_of(topic).durable_sequence < 3; i++)
+        usleep(1000);
+    assert_int_equal(info_of(topic).durable_sequence, 3);
+    OK(walrus_topic_configure(topic, &(struct walrus_topic_settings){.sync = {WALRUS_SYNC_EVERY, 3600000}},
+                              WALRUS_SET_SYNC, &failure));
+    OK(walrus_append(topic, "hello", 5, 0, NULL, &failure));
+    OK(walrus_append(never, "hello", 5, 0, NULL, &failure));
+    OK(walrus_topic_sync(topic, &failure));
+    assert_int_equal(info_of(topic).durable_sequence, 4);
+    walrus_topic_close(never);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
+/* Where nobody syncs, nothing is said to be durable. */
+static void what_nobody_syncs_is_not_durable(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    OK(walrus_append(topic, "hello", 5, 0, NULL, &failure));
+    usleep(20000);
+    assert_int_equal(info_of(topic).durable_sequence, 0);
+    OK(walrus_sync(temp->log, &failure));
+    assert_int_equal(info_of(topic).durable_sequence, 1);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
 }
 
 /* ---- own and inherited ---- */
@@ -461,6 +505,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(retentions_are_parsed),
         cmocka_unit_test(policies_have_a_text),
+        LOG_TEST(a_quiet_topic_becomes_durable),
+        LOG_TEST(what_nobody_syncs_is_not_durable),
         LOG_TEST(settings_are_kept),
         LOG_TEST(the_logs_retention_is_stored),
         LOG_TEST(a_guest_frees_nothing_that_the_host_keeps),
