@@ -71,6 +71,8 @@ static int add_cursor(const struct walrus_cursor_info *cursor, void *context)
         add_group_key(text, cursor->group, numbers[i].key);
         text_printf(text, "%" PRIu64 "\n", numbers[i].value);
     }
+    add_group_key(text, cursor->group, "damaged");
+    text_printf(text, "%s\n", cursor->damaged ? "yes" : "no");
     add_group_key(text, cursor->group, "consistency");
     text_printf(text, "%s\n", walrus_consistency_text(&cursor->consistency, words));
     return 0;

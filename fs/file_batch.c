@@ -89,6 +89,15 @@ static void add_reply(struct batch_session *session, const char *format, ...)
     session->reply_length += length;
 }
 
+/* Says why a batch was refused, here and in .walrus/errors, since shells read no replies. */
+static void add_refusal(struct fs *fs, struct batch_session *session, int status, const char *reason)
+{
+    char line[REPLY_LINE_MAX];
+    add_reply(session, "ERR %d %s", status, reason);
+    snprintf(line, sizeof line, ".batch: %s", reason);
+    fs_note_error(fs, status, line);
+}
+
 /* May the opener of .batch look into every namespace on the way to `name`? `parent` receives the last one's attributes.
  */
 static int check_path(struct fs *fs, const struct caller *caller, const char *name, struct walrus_attributes *parent)
@@ -198,7 +207,9 @@ static int open_targets(struct fs *fs, struct batch_session *session, struct wal
             }
             int status = open_target(fs, &session->caller, parser->topics[i], create != 0, &topics[i]);
             if (status != 0) {
-                add_reply(session, "ERR %d %s: %s", status, parser->topics[i], strerrordesc_np(status));
+                char reason[REPLY_LINE_MAX];
+                snprintf(reason, sizeof reason, "%.400s: %s", parser->topics[i], strerrordesc_np(status));
+                add_refusal(fs, session, status, reason);
                 return status;
             }
         }
@@ -214,7 +225,7 @@ static int append_staged(struct fs *fs, struct batch_session *session, struct wa
     struct walrus_receipt *receipts = malloc(parser->entry_count * sizeof *receipts);
     int status = 0;
     if (entries == NULL || receipts == NULL) {
-        add_reply(session, "ERR %d out of memory", ENOMEM);
+        add_refusal(fs, session, ENOMEM, "out of memory");
         free(entries);
         free(receipts);
         return ENOMEM;
@@ -226,8 +237,8 @@ static int append_staged(struct fs *fs, struct batch_session *session, struct wa
                                                  .length = entry->length};
     }
     if (walrus_append_batch_topics(fs->log, entries, parser->entry_count, 0, receipts, &error) != WALRUS_OK) {
-        status = fs_errno(fs, &error);
-        add_reply(session, "ERR %d %s", status, error.message);
+        status = error.system_errno;
+        add_refusal(fs, session, status, error.message);
     } else if (parser->topic_count > 1) {
         add_reply(session, "OK entries=%zu topics=%zu", parser->entry_count, parser->topic_count);
     } else {
@@ -250,7 +261,7 @@ static int commit(struct fs *fs, struct batch_session *session)
         struct walrus_topic **topics = calloc(topic_count, sizeof(struct walrus_topic *));
         if (topics == NULL) {
             status = ENOMEM;
-            add_reply(session, "ERR %d out of memory", ENOMEM);
+            add_refusal(fs, session, ENOMEM, "out of memory");
         } else {
             status = open_targets(fs, session, topics);
             if (status == 0) {
@@ -282,7 +293,7 @@ static int take_input(struct fs *fs, struct batch_session *session, const void *
         case BATCH_FAILED:
             status = session->parser.failed_errno;
             if (!was_failed) {
-                add_reply(session, "ERR %d %s", status, session->parser.reason);
+                add_refusal(fs, session, status, session->parser.reason);
             }
             break;
         }

@@ -109,6 +109,7 @@ static bool handle_write(struct request *request, bool may_wait)
         return false;
     }
     struct walrus_error error;
+    open_file_follow_framing(request->fs, file);
     int status = framing_prepare(&file->framing, request->data, request->size);
     if (status == 0) {
         unsigned flags = (durable ? WALRUS_DURABLE : 0u) | (may_wait ? 0u : WALRUS_NONBLOCK);
@@ -214,11 +215,7 @@ static int trim_before(struct fs *fs, struct walrus_topic *topic, uint64_t end)
     return walrus_topic_trim(topic, sequence, &error) == WALRUS_OK ? 0 : fs_errno(fs, &error);
 }
 
-/*
- * A hole from the head on trims the topic: entries that lie in it whole are gone, one that reaches beyond stays whole.
- * No file shrinks by that: see node_table.h. A hole elsewhere cannot be.
- */
-static bool handle_punch(struct request *request, bool may_wait)
+bool file_topic_punch(struct request *request, bool may_wait)
 {
     struct open_file *file = open_file_of(request);
     struct walrus_topic_info info;
@@ -262,11 +259,12 @@ static void close_topic(struct fs *fs, struct open_file *file)
 }
 
 const struct file_kind file_kind_topic = {
+    .reads_on_readers = true,
     .read = file_topic_read,
     .write = handle_write,
     .flush = handle_flush,
     .sync = file_topic_sync,
-    .punch = handle_punch,
+    .punch = file_topic_punch,
     .close_waits = close_waits,
     .close = close_topic,
 };

@@ -11,6 +11,12 @@ struct request;
 /* The read handler of file_kind_topic: bytes of the stream, nothing consumed. */
 bool file_topic_read(struct request *request, bool may_wait);
 
+/*
+ * The punch handler: a hole from the head on trims the topic. Entries that lie in it whole are gone, one that reaches
+ * beyond stays whole. A hole elsewhere cannot be.
+ */
+bool file_topic_punch(struct request *request, bool may_wait);
+
 /* The sync handler: what the topic holds is durable. A held partial entry becomes an entry first. */
 bool file_topic_sync(struct request *request, bool may_wait);
 

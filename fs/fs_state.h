@@ -4,6 +4,7 @@
 #ifndef WALRUSFS_FS_STATE_H
 #define WALRUSFS_FS_STATE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@
 
 #include "consumer.h"
 #include "control_server.h"
+#include "error_list.h"
 #include "file_lock.h"
 #include "loop.h"
 #include "node_table.h"
@@ -42,13 +44,18 @@ struct fs {
     struct consumer_table consumers;
     struct control_server control;
     struct waiting_list waitings;
+    struct error_list *errors;   /* constant; what it points to has a lock of its own */
+    atomic_uint framing_changes; /* how often a topic's framing was changed: see open_file_follow_framing() */
 };
 
 /* The table that libfuse calls. */
 extern const struct fuse_lowlevel_ops fs_operations;
 
-/* errno of a failed call of the engine; prints the message too with --debug. */
+/* errno of a failed call of the engine. What is more than a refusal is remembered, and all is printed with --debug. */
 int fs_errno(const struct fs *fs, const struct walrus_error *error);
+
+/* Remembers an error (.walrus/errors), of the request that this thread is processing if there is one. */
+void fs_note_error(const struct fs *fs, int error_number, const char *text);
 
 /* Nanoseconds since the epoch. */
 uint64_t fs_now_ns(void);

@@ -209,6 +209,7 @@ static int run(struct fs *fs)
     consumer_table_init(&fs->consumers, fs);
     waiting_list_init(&fs->waitings);
     file_lock_table_init(&fs->locks);
+    error_list_init(fs->errors);
     if (node_table_init(&fs->nodes) != 0) {
         report("out of memory");
     } else {
@@ -227,6 +228,7 @@ static int run(struct fs *fs)
     waiting_list_fini(&fs->waitings);
     file_lock_table_fini(&fs->locks);
     open_file_list_fini(&fs->files);
+    error_list_fini(fs->errors);
     loop_fini(&fs->loop);
     return code != 0 ? code : close_code;
 }
@@ -240,7 +242,8 @@ static int start(struct fs_options *options)
     if (code != 0) {
         return code;
     }
-    struct fs fs = {.options = options, .data_dir_fd = -1, .started_ns = fs_now_ns()};
+    struct error_list errors;
+    struct fs fs = {.options = options, .data_dir_fd = -1, .started_ns = fs_now_ns(), .errors = &errors};
     if (options_add_mount_options(options) != 0) {
         report("out of memory");
         return EX_OSERR;

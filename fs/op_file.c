@@ -30,7 +30,7 @@ void op_read(fuse_req_t req, fuse_ino_t node_id, size_t size, off_t offset, stru
     struct request *request = begin(req, node_id, file_info);
     request->size = size < request->fs->read_bytes_max ? size : request->fs->read_bytes_max;
     request->offset = offset;
-    if (open_file_of(request)->kind == &file_kind_topic) {
+    if (open_file_of(request)->kind->reads_on_readers) {
         request->workers = &request->fs->readers;
     }
     run_or(request, open_file_of(request)->kind->read, EPERM);

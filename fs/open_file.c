@@ -19,6 +19,13 @@ void open_file_list_fini(struct open_file_list *list)
     pthread_mutex_destroy(&list->mutex);
 }
 
+static void go_by_framing(struct open_file *file, enum walrus_framing framing)
+{
+    file->delimiter = framing == WALRUS_FRAMING_NUL ? '\0' : '\n';
+    file->delimiter_length = framing == WALRUS_FRAMING_WRITE ? 0 : 1;
+    file->framing.mode = framing;
+}
+
 struct open_file *open_file_create(struct open_file_list *list, const struct file_kind *kind,
                                    struct walrus_topic *topic, const struct walrus_topic_info *info)
 {
@@ -34,10 +41,9 @@ struct open_file *open_file_create(struct open_file_list *list, const struct fil
     if (info != NULL) {
         file->topic_id = info->id;
         file->base_offset = info->first_offset;
-        file->delimiter = info->settings.framing == WALRUS_FRAMING_NUL ? '\0' : '\n';
-        file->delimiter_length = info->settings.framing == WALRUS_FRAMING_WRITE ? 0 : 1;
         file->append_waits = info->settings.sync.mode == WALRUS_SYNC_EACH;
         framing_init(&file->framing, info->settings.framing);
+        go_by_framing(file, info->settings.framing);
     }
     pthread_mutex_lock(&list->mutex);
     DL_APPEND(list->head, file);
@@ -75,6 +81,29 @@ void open_file_destroy_all(struct fs *fs)
 {
     while (fs->files.head != NULL) {
         open_file_destroy(fs, fs->files.head);
+    }
+}
+
+size_t open_file_count(struct open_file_list *list)
+{
+    const struct open_file *file;
+    size_t count = 0;
+    pthread_mutex_lock(&list->mutex);
+    DL_FOREACH(list->head, file)
+    {
+        count++;
+    }
+    pthread_mutex_unlock(&list->mutex);
+    return count;
+}
+
+void open_file_follow_framing(struct fs *fs, struct open_file *file)
+{
+    struct walrus_topic_info info;
+    unsigned changes = atomic_load(&fs->framing_changes);
+    if (file->framing_changes != changes && walrus_topic_info(file->topic, &info, NULL) == WALRUS_OK) {
+        file->framing_changes = changes;
+        go_by_framing(file, info.settings.framing);
     }
 }
 

@@ -27,7 +27,8 @@ struct waiting;
 struct file_kind {
     /* The kernel keeps no position: reads and writes have nothing to do with offsets. */
     bool nonseekable;
-    bool open_waits; /* open may wait for the disk: it runs on a worker */
+    bool reads_on_readers; /* reads take what is on disk, and wait for no sync: their workers are fs->readers */
+    bool open_waits;       /* open may wait for the disk: it runs on a worker */
     /* Adds what the kind needs to a new open file. 0 or an errno; the file is then closed as any other. `node` is what
      * was opened; NULL: a topic that was just created. NULL: nothing to add. */
     int (*open)(struct request *request, struct open_file *file, const struct node *node);
@@ -49,6 +50,7 @@ struct open_file {
     const struct file_kind *kind;
     struct walrus_topic *topic; /* owned; NULL when it is not a topic's */
     uint64_t topic_id;
+    unsigned framing_changes; /* fs->framing_changes that the next two and `framing` go by */
     uint8_t delimiter;
     size_t delimiter_length;  /* 0 or 1 */
     bool append_waits;        /* the topic's policy makes every append wait for a sync */
@@ -104,6 +106,14 @@ void open_file_destroy(struct fs *fs, struct open_file *file);
 /* Closes every open file: the end of a session that the kernel did not see through. */
 void open_file_destroy_all(struct fs *fs);
 
+size_t open_file_count(struct open_file_list *list);
+
+/*
+ * Has a file that was opened before somebody changed the framing of its topic (which is empty then) go by the new one.
+ * The caller has the file's mutex.
+ */
+void open_file_follow_framing(struct fs *fs, struct open_file *file);
+
 /* What a topic is that may only live on in its open files, being deleted. False when no file has it open. */
 bool open_file_topic_info(struct open_file_list *list, uint64_t topic_id, struct walrus_topic_info *info);
 
@@ -140,6 +150,14 @@ extern const struct file_kind file_kind_consume; /* file_consume.c, as the next 
 extern const struct file_kind file_kind_peek;
 extern const struct file_kind file_kind_drain; /* file_take.c, as the next */
 extern const struct file_kind file_kind_take;
-extern const struct file_kind file_kind_batch; /* file_batch.c */
+extern const struct file_kind file_kind_batch;   /* file_batch.c */
+extern const struct file_kind file_kind_stat;    /* file_stat.c */
+extern const struct file_kind file_kind_config;  /* file_config.c */
+extern const struct file_kind file_kind_records; /* file_records.c */
+extern const struct file_kind file_kind_version; /* file_walrus.c, as the next four */
+extern const struct file_kind file_kind_options;
+extern const struct file_kind file_kind_errors;
+extern const struct file_kind file_kind_stats;
+extern const struct file_kind file_kind_metrics;
 
 #endif

@@ -2,8 +2,12 @@
 
 #include <time.h>
 
+#include <unistd.h>
+
 #include "fs_state.h"
 #include "report.h"
+#include "request.h"
+#include "view.h"
 
 static void op_init(void *userdata, struct fuse_conn_info *connection)
 {
@@ -58,10 +62,46 @@ const struct fuse_lowlevel_ops fs_operations = {
     .flock = op_flock,
 };
 
+void fs_note_error(const struct fs *fs, int error_number, const char *text)
+{
+    struct request *request = request_current();
+    uint64_t topic_id = 0;
+    uid_t uid = getuid();
+    if (request != NULL && request->req != NULL) {
+        struct node *node = node_table_find(&request->fs->nodes, request->node_id);
+        if (node != NULL && node->kind == WALRUS_NODE_TOPIC && view_of(node)->shape == VIEW_TREE) {
+            topic_id = node->id;
+        }
+        uid = fuse_req_ctx(request->req)->uid;
+    }
+    error_list_add(fs->errors, fs_now_ns(), topic_id, uid, error_number, text);
+}
+
+/* Whether somebody may want to know of it later; what a caller did wrong, its errno says. */
+static bool is_worth_noting(enum walrus_code code)
+{
+    switch (code) {
+    case WALRUS_E_NO_MEMORY:
+    case WALRUS_E_NO_SPACE:
+    case WALRUS_E_IO:
+    case WALRUS_E_DAMAGED:
+    case WALRUS_E_VERSION:
+    case WALRUS_E_REFUSED:
+    case WALRUS_E_READ_ONLY:
+    case WALRUS_E_PERMISSION:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int fs_errno(const struct fs *fs, const struct walrus_error *error)
 {
     if (fs->options->debug) {
         report("%s: %s", walrus_code_name(error->code), error->message);
+    }
+    if (is_worth_noting(error->code)) {
+        fs_note_error(fs, error->system_errno, error->message);
     }
     return error->system_errno;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 char *text_reserve(struct text *text, size_t length)
 {
@@ -47,6 +48,16 @@ void text_printf(struct text *text, const char *format, ...)
     vsnprintf(place, (size_t)length + 1, format, arguments);
     va_end(arguments);
     text->length += (size_t)length;
+}
+
+void text_add_time(struct text *text, uint64_t time_ns)
+{
+    time_t seconds = (time_t)(time_ns / 1000000000u);
+    struct tm parts;
+    char date[32];
+    gmtime_r(&seconds, &parts);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+    text_printf(text, "%s.%09uZ", date, (unsigned)(time_ns % 1000000000u));
 }
 
 void text_clear(struct text *text)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Zero-initialise; ended by text_free(). Not thread-safe. */
 struct text {
@@ -18,6 +19,9 @@ struct text {
 
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_append(struct text *text, const void *bytes, size_t length);
+
+/* As 2026-01-31T12:00:00.123456789Z. */
+void text_add_time(struct text *text, uint64_t time_ns);
 
 /* Room for `length` bytes behind what is there, to be counted in by whoever fills it. NULL without memory. */
 char *text_reserve(struct text *text, size_t length);

@@ -38,6 +38,20 @@ static const struct view views[] = {
      .kind = &file_kind_take,
      .choose = view_choose_consuming,
      .names = &view_names_groups},
+    {.name = ".stat", .shape = VIEW_TREE, .file_mode = 0444, .directory_mode = 0555, .kind = &file_kind_stat},
+    {.name = ".records", .shape = VIEW_TREE, .file_mode = 0444, .directory_mode = 0555, .kind = &file_kind_records},
+    {.name = ".config",
+     .shape = VIEW_TREE,
+     .file_mode = 0666,
+     .directory_mode = 0555,
+     .writable = true,
+     .kind = &file_kind_config},
+    {.name = ".walrus", .shape = VIEW_DIRECTORY, .directory_mode = 0555},
+    {.name = "version", .directory = ".walrus", .shape = VIEW_FILE, .file_mode = 0444, .kind = &file_kind_version},
+    {.name = "options", .directory = ".walrus", .shape = VIEW_FILE, .file_mode = 0444, .kind = &file_kind_options},
+    {.name = "stats.json", .directory = ".walrus", .shape = VIEW_FILE, .file_mode = 0444, .kind = &file_kind_stats},
+    {.name = "metrics", .directory = ".walrus", .shape = VIEW_FILE, .file_mode = 0444, .kind = &file_kind_metrics},
+    {.name = "errors", .directory = ".walrus", .shape = VIEW_FILE, .file_mode = 0444, .kind = &file_kind_errors},
 };
 
 #define VIEW_COUNT (sizeof views / sizeof views[0])
