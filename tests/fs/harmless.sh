@@ -77,5 +77,7 @@ done <"$WORK/names"
 cd /
 stop
 start -o showctl
-expect "-o showctl" ".batch .drain" "$(ls -A "$MNT" | grep '^\.' | xargs)"
+for name in .batch .drain; do
+    ls -A "$MNT" | grep -qxF "$name" || fail "-o showctl does not list $name"
+done
 finish
