@@ -205,6 +205,32 @@ static bool claimed_by_another(const struct consumer *consumer, const struct ope
     return consumer->claimant != NULL && consumer->claimant != holder;
 }
 
+static enum walrus_code find_next_locked(struct consumer *consumer, uint64_t *sequence, bool *found,
+                                         struct walrus_error *error)
+{
+    const struct walrus_read_limits one = {.max_entries = 1};
+    struct walrus_entries entries = {0};
+    enum walrus_code code = walrus_cursor_read(consumer->cursor, &one, WALRUS_PEEK, &entries, error);
+    *found = code == WALRUS_OK && entries.count > 0;
+    if (*found) {
+        *sequence = entries.items[0].sequence;
+    } else if (code == WALRUS_OK) {
+        code = walrus_cursor_get(consumer->cursor, sequence, error);
+    }
+    walrus_entries_free(&entries);
+    return code;
+}
+
+enum walrus_code consumer_find_next(struct consumer *consumer, const struct open_file *holder, uint64_t *sequence,
+                                    bool *found, struct walrus_error *error)
+{
+    pthread_mutex_lock(&consumer->mutex);
+    enum walrus_code code = find_next_locked(consumer, sequence, found, error);
+    *found = *found && !claimed_by_another(consumer, holder);
+    pthread_mutex_unlock(&consumer->mutex);
+    return code;
+}
+
 enum walrus_code consumer_take_one(struct consumer *consumer, const struct open_file *holder,
                                    struct walrus_entries *entries, struct walrus_error *error)
 {

@@ -56,6 +56,10 @@ struct waiting *consumer_waiting(struct consumer *consumer, bool (*serve)(struct
 /* Next sequence of the group. */
 enum walrus_code consumer_position(struct consumer *consumer, uint64_t *sequence, struct walrus_error *error);
 
+/* The entry that the holder would get now; *found false: none, *sequence is where new ones will come. */
+enum walrus_code consumer_find_next(struct consumer *consumer, const struct open_file *holder, uint64_t *sequence,
+                                    bool *found, struct walrus_error *error);
+
 /* Takes one entry. count 0: nothing there, or another handle's claim is on it. */
 enum walrus_code consumer_take_one(struct consumer *consumer, const struct open_file *holder,
                                    struct walrus_entries *entries, struct walrus_error *error);

@@ -44,7 +44,7 @@ static void reply_piece(struct request *request, struct open_file *file)
     struct walrus_error error;
     size_t left = open_file_shown_length(file, entry) - file->piece_done;
     size_t size = left < request->size ? left : request->size;
-    if (size == left && file->kind == &file_kind_consume &&
+    if (size == left && file->kind == &file_kind_nonblock &&
         consumer_take_claimed(file->consumer, file, &error) != WALRUS_OK) {
         fuse_reply_err(request->req, fs_errno(request->fs, &error));
         return;
@@ -62,7 +62,7 @@ static void reply_piece(struct request *request, struct open_file *file)
 static enum walrus_code next_entries(struct request *request, struct open_file *file, bool *oversized,
                                      struct walrus_error *error)
 {
-    if (file->kind == &file_kind_consume) {
+    if (file->kind == &file_kind_nonblock) {
         return consumer_take_fitting(file->consumer, file, request->size, &file->entries, oversized, error);
     }
     const struct walrus_read_limits limits = {.max_bytes = request->size, .count_delimiters = true};
@@ -118,7 +118,7 @@ static int open_nonblock(struct request *request, struct open_file *file, const 
     struct walrus_error error;
     uint64_t sequence;
     int status = open_file_open_consuming(request, file, node);
-    if (status == 0 && file->kind == &file_kind_peek &&
+    if (status == 0 && file->kind == &file_kind_nonblock_peek &&
         (consumer_position(file->consumer, &sequence, &error) != WALRUS_OK ||
          walrus_seek_sequence(file->topic, sequence, &file->peek_position, &error) != WALRUS_OK)) {
         status = fs_errno(request->fs, &error);
@@ -126,7 +126,7 @@ static int open_nonblock(struct request *request, struct open_file *file, const 
     return status;
 }
 
-const struct file_kind file_kind_consume = {
+const struct file_kind file_kind_nonblock = {
     .open_waits = true,
     .open = open_nonblock,
     .read = handle_nonblock_read,
@@ -135,7 +135,7 @@ const struct file_kind file_kind_consume = {
     .close = open_file_end_consumer,
 };
 
-const struct file_kind file_kind_peek = {
+const struct file_kind file_kind_nonblock_peek = {
     .open_waits = true,
     .open = open_nonblock,
     .read = handle_nonblock_read,

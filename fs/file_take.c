@@ -71,6 +71,7 @@ static int find_part(struct fs *fs, struct open_file *file, uint64_t offset, siz
     uint64_t left = file->last_end - offset;
     part->count = open_file_entry_part(file, &file->entries.items[0], (size_t)(offset - file->last_start),
                                        left < size ? (size_t)left : size, part->parts);
+    atomic_store(&file->read_end, offset + (left < size ? left : size));
     return 0;
 }
 
@@ -135,6 +136,18 @@ static int open_waiting(struct request *request, struct open_file *file, const s
     return status;
 }
 
+/* An error is for the read to report. */
+static bool ready(struct request *request, struct open_file *file)
+{
+    struct walrus_error error;
+    uint64_t sequence;
+    bool found = false;
+    (void)request;
+    return atomic_load(&file->read_end) < file->last_end ||
+           consumer_find_next(file->consumer, file, &sequence, &found, &error) != WALRUS_OK || found ||
+           status_at_end(file) == 0;
+}
+
 const struct file_kind file_kind_drain = {
     .open_waits = true,
     .open = open_file_open_consuming,
@@ -148,6 +161,8 @@ const struct file_kind file_kind_take = {
     .open_waits = true,
     .open = open_waiting,
     .read = handle_read,
+    .ready_waits = true,
+    .ready = ready,
     .sync = file_topic_sync,
     .close_waits = open_file_close_waits,
     .close = open_file_end_consumer,

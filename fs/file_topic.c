@@ -18,9 +18,7 @@
 #define FRESH_BYTES ((uint64_t)128 << 10)
 #define FRESH_NS ((uint64_t)10 * 1000 * 1000 * 1000)
 
-/* Bytes from `offset` of the open file to the end of the topic as of now; 0 at or past it. `fresh`: the last ones were
- * appended a moment ago. */
-static int bytes_left(const struct fs *fs, const struct open_file *file, uint64_t offset, uint64_t *left, bool *fresh)
+int file_topic_rest(const struct fs *fs, const struct open_file *file, uint64_t offset, struct file_rest *rest)
 {
     struct walrus_topic_info info;
     struct walrus_error error;
@@ -28,40 +26,57 @@ static int bytes_left(const struct fs *fs, const struct open_file *file, uint64_
         return fs_errno(fs, &error);
     }
     uint64_t size = info.next_offset - file->base_offset;
-    *left = offset < size ? size - offset : 0;
-    *fresh = *left > 0 && fs_now_ns() - info.appended_ns < FRESH_NS;
+    *rest = (struct file_rest){.bytes = offset < size ? size - offset : 0, .deleted = info.deleted};
+    rest->fresh = rest->bytes > 0 && fs_now_ns() - info.appended_ns < FRESH_NS;
+    return 0;
+}
+
+static void note_read(struct open_file *file, uint64_t end, bool saw_end)
+{
+    atomic_store_explicit(&file->read_end, end, memory_order_relaxed);
+    atomic_store_explicit(&file->saw_end, saw_end, memory_order_relaxed);
+}
+
+int file_topic_read_locked(const struct fs *fs, struct open_file *file, uint64_t offset, void *buffer, size_t size,
+                           size_t *got)
+{
+    struct walrus_error error;
+    uint64_t stream_offset = file->base_offset + offset;
+    if (walrus_read_stream(file->topic, &file->position, stream_offset, buffer, size, got, &error) != WALRUS_OK) {
+        return fs_errno(fs, &error);
+    }
+    note_read(file, offset + *got, *got == 0);
     return 0;
 }
 
 static void reply_stream(struct request *request, struct open_file *file)
 {
-    struct walrus_error error;
     size_t got = 0;
-    void *buffer = request->reply;
-    uint64_t offset = file->base_offset + (uint64_t)request->offset;
-    if (walrus_read_stream(file->topic, &file->position, offset, buffer, request->size, &got, &error) != WALRUS_OK) {
-        fuse_reply_err(request->req, fs_errno(request->fs, &error));
+    uint64_t offset = (uint64_t)request->offset;
+    int status = file_topic_read_locked(request->fs, file, offset, request->reply, request->size, &got);
+    if (status != 0) {
+        fuse_reply_err(request->req, status);
     } else {
-        fuse_reply_buf(request->req, buffer, got);
+        fuse_reply_buf(request->req, request->reply, got);
     }
 }
 
 bool file_topic_read(struct request *request, bool may_wait)
 {
     struct open_file *file = open_file_of(request);
-    uint64_t left = 0;
-    bool fresh = false;
-    int status = bytes_left(request->fs, file, (uint64_t)request->offset, &left, &fresh);
+    struct file_rest rest;
+    int status = file_topic_rest(request->fs, file, (uint64_t)request->offset, &rest);
     if (status != 0) {
         fuse_reply_err(request->req, status);
         return true;
     }
-    if (left == 0) {
+    if (rest.bytes == 0) {
+        note_read(file, (uint64_t)request->offset, true);
         fuse_reply_buf(request->req, NULL, 0);
         return true;
     }
     /* The bytes may have to come from the disk, but for what was appended a moment ago. */
-    if (!may_wait && (left > FRESH_BYTES || !fresh)) {
+    if (!may_wait && (rest.bytes > FRESH_BYTES || !rest.fresh)) {
         return false;
     }
     if (may_wait) {
@@ -72,6 +87,20 @@ bool file_topic_read(struct request *request, bool may_wait)
     reply_stream(request, file);
     pthread_mutex_unlock(&file->replay_mutex);
     return true;
+}
+
+/*
+ * Ready as any regular file until a read has found the end: so who reads what select(2) calls readable until the end
+ * (socat) gets there. From then on there has to be more.
+ */
+static bool topic_ready(struct request *request, struct open_file *file)
+{
+    struct file_rest rest;
+    if (!atomic_load(&file->saw_end)) {
+        return true;
+    }
+    return file_topic_rest(request->fs, file, atomic_load(&file->read_end), &rest) != 0 || rest.bytes > 0 ||
+           rest.deleted;
 }
 
 /* Appends what is prepared and settles the framing; on failure it is as if the write had not been. */
@@ -261,6 +290,7 @@ static void close_topic(struct fs *fs, struct open_file *file)
 const struct file_kind file_kind_topic = {
     .reads_on_readers = true,
     .read = file_topic_read,
+    .ready = topic_ready,
     .write = handle_write,
     .flush = handle_flush,
     .sync = file_topic_sync,

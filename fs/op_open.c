@@ -38,7 +38,7 @@ static const struct file_kind *kind_of_topic(const struct request *request, cons
         !access_allowed_request(request->req, &info->settings.attributes, ACCESS_WRITE)) {
         return &file_kind_topic;
     }
-    return mode == NONBLOCK_PEEK ? &file_kind_peek : &file_kind_consume;
+    return mode == NONBLOCK_PEEK ? &file_kind_nonblock_peek : &file_kind_nonblock;
 }
 
 int view_choose_topic(const struct request *request, const struct walrus_topic_info *info,

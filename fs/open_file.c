@@ -65,6 +65,12 @@ void open_file_destroy(struct fs *fs, struct open_file *file)
     open_file_unlock(file);
     pthread_mutex_lock(&file->replay_mutex);
     pthread_mutex_unlock(&file->replay_mutex);
+    if (file->waiting != NULL) {
+        waiting_set_poll(file->waiting, file, NULL);
+    }
+    if (file->waiting != NULL && file->consumer == NULL) {
+        waiting_close(file->waiting);
+    }
     if (file->kind->close != NULL) {
         file->kind->close(fs, file);
     }

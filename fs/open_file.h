@@ -6,6 +6,7 @@
 #define WALRUSFS_OPEN_FILE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,6 +35,9 @@ struct file_kind {
     int (*open)(struct request *request, struct open_file *file, const struct node *node);
     bool (*read)(struct request *request, bool may_wait);
     bool (*write)(struct request *request, bool may_wait);
+    /* For polls: whether a read would not wait. Called with the file locked. NULL: it never would. */
+    bool (*ready)(struct request *request, struct open_file *file);
+    bool ready_waits; /* may wait for the disk: it runs on a worker */
     bool (*flush)(struct request *request, bool may_wait);
     bool (*sync)(struct request *request, bool may_wait);
     /* Gives up the first `size` bytes from `offset` on. */
@@ -60,6 +64,8 @@ struct open_file {
     uint64_t base_offset; /* stream offset that is byte 0 of this open file; constant */
     pthread_mutex_t replay_mutex;
     struct walrus_position position; /* guarded by replay_mutex */
+    _Atomic uint64_t read_end;       /* where the last read ended */
+    _Atomic bool saw_end;            /* it found nothing there: who polls then wants to wait */
 
     pthread_mutex_t mutex; /* guards everything below */
 
@@ -79,7 +85,7 @@ struct open_file {
 
     void *state; /* the kind's own: made by its open, ended by its close */
 
-    struct waiting *waiting;             /* that its reads and polls wait with; NULL: none do */
+    struct waiting *waiting; /* that its reads and polls wait with: the consumer's, else owned. NULL: none do */
     struct fuse_pollhandle *poll_handle; /* guarded by the mutex of what the file waits with (waiting.c), as the next */
     struct open_file *poll_prev;
     struct open_file *poll_next;
@@ -145,12 +151,11 @@ int open_file_entry_part(const struct open_file *file, const struct walrus_entry
 
 /* ---- kinds ---- */
 
-extern const struct file_kind file_kind_topic;   /* file_topic.c */
-extern const struct file_kind file_kind_consume; /* file_consume.c, as the next */
-extern const struct file_kind file_kind_peek;
+extern const struct file_kind file_kind_topic;    /* file_topic.c */
+extern const struct file_kind file_kind_nonblock; /* file_consume.c, as the next */
+extern const struct file_kind file_kind_nonblock_peek;
 extern const struct file_kind file_kind_drain; /* file_take.c, as the next */
 extern const struct file_kind file_kind_take;
-extern const struct file_kind file_kind_batch;   /* file_batch.c */
 extern const struct file_kind file_kind_stat;    /* file_stat.c */
 extern const struct file_kind file_kind_config;  /* file_config.c */
 extern const struct file_kind file_kind_records; /* file_records.c */
@@ -159,5 +164,8 @@ extern const struct file_kind file_kind_options;
 extern const struct file_kind file_kind_errors;
 extern const struct file_kind file_kind_stats;
 extern const struct file_kind file_kind_metrics;
+extern const struct file_kind file_kind_follow; /* file_follow.c, as the next */
+extern const struct file_kind file_kind_peek;
+extern const struct file_kind file_kind_batch; /* file_batch.c */
 
 #endif

@@ -57,6 +57,7 @@ const struct fuse_lowlevel_ops fs_operations = {
     .listxattr = op_listxattr,
     .setxattr = op_setxattr,
     .removexattr = op_removexattr,
+    .poll = op_poll,
     .getlk = op_getlk,
     .setlk = op_setlk,
     .flock = op_flock,

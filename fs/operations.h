@@ -45,6 +45,9 @@ void op_release(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_
 void op_fallocate(fuse_req_t req, fuse_ino_t node_id, int mode, off_t offset, off_t length,
                   struct fuse_file_info *file_info);
 
+/* op_poll.c */
+void op_poll(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_info, struct fuse_pollhandle *handle);
+
 /* op_lock.c */
 void op_getlk(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_info, struct flock *lock);
 void op_setlk(fuse_req_t req, fuse_ino_t node_id, struct fuse_file_info *file_info, struct flock *lock, int sleep);

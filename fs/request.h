@@ -43,6 +43,7 @@ struct request {
     mode_t mode;
     int to_set;
     struct stat attributes;
+    struct fuse_pollhandle *poll_handle;
 };
 
 /* ---- for operations ---- */

@@ -52,6 +52,14 @@ static const struct view views[] = {
     {.name = "stats.json", .directory = ".walrus", .shape = VIEW_FILE, .file_mode = 0444, .kind = &file_kind_stats},
     {.name = "metrics", .directory = ".walrus", .shape = VIEW_FILE, .file_mode = 0444, .kind = &file_kind_metrics},
     {.name = "errors", .directory = ".walrus", .shape = VIEW_FILE, .file_mode = 0444, .kind = &file_kind_errors},
+    {.name = ".peek",
+     .shape = VIEW_TREE,
+     .file_mode = 0444,
+     .directory_mode = 01555,
+     .has_groups = true,
+     .kind = &file_kind_peek,
+     .names = &view_names_groups},
+    {.name = ".follow", .shape = VIEW_TREE, .file_mode = 0444, .directory_mode = 01555, .kind = &file_kind_follow},
 };
 
 #define VIEW_COUNT (sizeof views / sizeof views[0])

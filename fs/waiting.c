@@ -184,6 +184,11 @@ void waiting_close(struct waiting *waiting)
     release(waiting);
 }
 
+struct fs *waiting_fs(const struct waiting *waiting)
+{
+    return waiting->fs;
+}
+
 /* Runs under a mutex of the request's: see op_lock.c. */
 static void on_interrupt(fuse_req_t req, void *data)
 {

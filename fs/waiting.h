@@ -60,12 +60,14 @@ void waiting_cancel_all(struct waiting_list *list, int status);
 
 /*
  * `serve` answers a read (waiting_answer()) and returns true, or finds nothing for it, has done nothing and returns
- * false. It runs on a worker, one at a time. NULL without memory. Ended by waiting_close().
+ * false. It runs on a worker, one at a time; NULL if only polls wait. NULL without memory. Ended by waiting_close().
  */
 struct waiting *waiting_create(struct fs *fs, struct walrus_topic *topic, bool (*serve)(struct waiting_read *read));
 
 /* No read waits any more. Hold no lock of this module. NULL is allowed. */
 void waiting_close(struct waiting *waiting);
+
+struct fs *waiting_fs(const struct waiting *waiting);
 
 /* The request, a read, will be answered by `serve`, now or later. */
 void waiting_park(struct waiting *waiting, struct request *request);
