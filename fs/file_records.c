@@ -166,7 +166,6 @@ static void add_part(struct records *records, const struct walrus_entry *entry)
     size_t left = entry->length - records->payload_done;
     size_t length = left < PART_BYTES ? left : PART_BYTES;
     if (records->is_text) {
-        length = json_part_length(payload, left, PART_BYTES);
         json_add_escaped(&records->text, payload, length);
     } else {
         json_add_base64(&records->text, payload, length);

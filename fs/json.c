@@ -140,15 +140,3 @@ void json_add_name(struct text *text, const char *name)
     }
     text_append(text, "\"", 1);
 }
-
-size_t json_part_length(const void *bytes, size_t length, size_t most)
-{
-    const uint8_t *at = bytes;
-    if (length <= most) {
-        return length;
-    }
-    while ((at[most] & 0xc0) == 0x80) {
-        most--;
-    }
-    return most;
-}

@@ -12,7 +12,7 @@
 /* Well-formed UTF-8, which a JSON string can hold whatever it says. */
 bool json_is_text(const void *bytes, size_t length);
 
-/* Adds the inside of a JSON string: escaped, without the quotes. The bytes must be UTF-8. */
+/* Adds the inside of a JSON string: escaped, without the quotes. What is added in parts must be UTF-8 as a whole. */
 void json_add_escaped(struct text *text, const void *bytes, size_t length);
 
 /* Adds base64. All parts of one value but the last must be a multiple of 3 bytes long. */
@@ -20,11 +20,5 @@ void json_add_base64(struct text *text, const void *bytes, size_t length);
 
 /* Adds a name as a string with its quotes; what is not UTF-8 in it stands as \xHH. */
 void json_add_name(struct text *text, const char *name);
-
-/*
- * The longest part of a text, `most` bytes at most, that does not end within a character. `bytes` is UTF-8, `most` at
- * least 4.
- */
-size_t json_part_length(const void *bytes, size_t length, size_t most);
 
 #endif

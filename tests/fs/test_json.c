@@ -82,23 +82,6 @@ static void bytes_are_base64(void **state)
     }
 }
 
-static void parts_end_between_characters(void **state)
-{
-    (void)state;
-    const char *bytes = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z";
-    size_t length = strlen(bytes);
-    for (size_t most = 4; most <= length + 1; most++) {
-        size_t done = 0;
-        while (done < length) {
-            size_t part = json_part_length(bytes + done, length - done, most);
-            assert_true(part > 0 && part <= most);
-            assert_true(json_is_text(bytes + done, part));
-            done += part;
-        }
-        assert_int_equal(done, length);
-    }
-}
-
 static void times_are_utc(void **state)
 {
     (void)state;
@@ -112,8 +95,9 @@ static void times_are_utc(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_is_utf8),     cmocka_unit_test(strings_are_escaped),
-        cmocka_unit_test(bytes_are_base64), cmocka_unit_test(parts_end_between_characters),
+        cmocka_unit_test(text_is_utf8),
+        cmocka_unit_test(strings_are_escaped),
+        cmocka_unit_test(bytes_are_base64),
         cmocka_unit_test(times_are_utc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
