@@ -41,8 +41,7 @@ static void fill_common(struct stat *st, uint64_t inode_number, uint64_t changed
     st->st_atim = st->st_mtim;
 }
 
-static void fill_topic(const struct node_place *place, const struct walrus_topic_info *info, uint64_t base_offset,
-                       struct stat *st)
+static void fill_topic(const struct node_place *place, const struct walrus_topic_info *info, struct stat *st)
 {
     const struct view *view = view_by_number(place->view);
     const struct walrus_attributes *attributes = &info->settings.attributes;
@@ -52,7 +51,7 @@ static void fill_topic(const struct node_place *place, const struct walrus_topic
     st->st_nlink = info->deleted ? 0 : 1;
     st->st_mode = S_IFREG | (attributes->mode & view->file_mode);
     if (view->size != NULL) {
-        st->st_size = (off_t)view->size(info, base_offset);
+        st->st_size = (off_t)view->size(info, place->base_offset);
     }
     if (place->view == VIEW_TOPICS) {
         st->st_blocks = (blkcnt_t)(info->block_bytes / 512);
@@ -93,7 +92,10 @@ static int find_topic(struct fs *fs, struct node_place *place, struct stat *st, 
         return fs_errno(fs, &error);
     }
     place->id = info.id;
-    fill_topic(place, &info, info.first_offset, st);
+    if (place->base_offset == WALRUS_NOWHERE) {
+        place->base_offset = view_by_number(place->view)->size != NULL ? info.first_offset : 0;
+    }
+    fill_topic(place, &info, st);
     return 0;
 }
 
@@ -119,6 +121,7 @@ static int find_in_tree(struct fs *fs, struct node_place *place, struct stat *st
     }
     place->kind = node.kind;
     place->id = node.id;
+    place->base_offset = 0;
     fill_namespace(place, &node, st);
     return 0;
 }
@@ -145,6 +148,7 @@ static int find_view(struct fs *fs, struct node_place *place, struct stat *st)
     }
     place->kind = shape == VIEW_FILE ? WALRUS_NODE_TOPIC : WALRUS_NODE_NAMESPACE;
     place->id = 0;
+    place->base_offset = 0;
     fill_fixed(fs, place, st);
     return 0;
 }
@@ -152,7 +156,7 @@ static int find_view(struct fs *fs, struct node_place *place, struct stat *st)
 int attributes_find(struct fs *fs, const struct node *parent, const char *name, char joined[WALRUS_NAME_MAX + 1],
                     struct node_place *place, struct stat *st)
 {
-    *place = (struct node_place){.view = view_find(parent, name), .name = joined};
+    *place = (struct node_place){.view = view_find(parent, name), .name = joined, .base_offset = WALRUS_NOWHERE};
     if (place->view != VIEW_NONE) {
         return find_view(fs, place, st);
     }
@@ -186,7 +190,8 @@ static struct node_place place_of(const struct node *node)
                                .id = node->id,
                                .name = node->name,
                                .group = node->group,
-                               .group_id = node->group_id};
+                               .group_id = node->group_id,
+                               .base_offset = node->base_offset};
 }
 
 int attributes_of_node(struct fs *fs, const struct node *node, struct stat *st)
@@ -207,7 +212,7 @@ int attributes_of_node(struct fs *fs, const struct node *node, struct stat *st)
         return ESTALE;
     }
     place.id = node->id;
-    fill_topic(&place, &info, info.first_offset, st);
+    fill_topic(&place, &info, st);
     return 0;
 }
 
@@ -221,8 +226,9 @@ int attributes_of_open_file(struct fs *fs, const struct node *node, const struct
     if (walrus_topic_info(file->topic, &info, &error) != WALRUS_OK) {
         return fs_errno(fs, &error);
     }
-    const struct node_place place = place_of(node);
-    fill_topic(&place, &info, file->base_offset, st);
+    struct node_place place = place_of(node);
+    place.base_offset = file->base_offset;
+    fill_topic(&place, &info, st);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 
 #include "fs_state.h"
 #include "report.h"
@@ -25,7 +26,7 @@ int file_topic_rest(const struct fs *fs, const struct open_file *file, uint64_t 
     if (walrus_topic_info(file->topic, &info, &error) != WALRUS_OK) {
         return fs_errno(fs, &error);
     }
-    uint64_t size = info.next_offset - file->base_offset;
+    uint64_t size = info.next_offset - file->base_offset - atomic_load(&file->skipped_bytes);
     *rest = (struct file_rest){.bytes = offset < size ? size - offset : 0, .deleted = info.deleted};
     rest->fresh = rest->bytes > 0 && fs_now_ns() - info.appended_ns < FRESH_NS;
     return 0;
@@ -37,12 +38,33 @@ static void note_read(struct open_file *file, uint64_t end, bool saw_end)
     atomic_store_explicit(&file->saw_end, saw_end, memory_order_relaxed);
 }
 
+/*
+ * Trimming or retention has overtaken the reader: from this place of the file on it sees what is left, as if the bytes
+ * that are gone had not been between. The size stays, so a reader that goes by it comes to an early end, and none to
+ * zeros or a hole. False: it is not that.
+ */
+static bool skip_what_is_gone(struct open_file *file, uint64_t file_offset)
+{
+    struct walrus_topic_info info;
+    uint64_t offset = file->base_offset + file->skipped_bytes + file_offset;
+    if (walrus_topic_info(file->topic, &info, NULL) != WALRUS_OK || offset >= info.first_offset) {
+        return false;
+    }
+    file->skipped_bytes += info.first_offset - offset;
+    file->position = (struct walrus_position){0};
+    return true;
+}
+
 int file_topic_read_locked(const struct fs *fs, struct open_file *file, uint64_t offset, void *buffer, size_t size,
                            size_t *got)
 {
     struct walrus_error error;
-    uint64_t stream_offset = file->base_offset + offset;
-    if (walrus_read_stream(file->topic, &file->position, stream_offset, buffer, size, got, &error) != WALRUS_OK) {
+    enum walrus_code code;
+    do {
+        uint64_t stream_offset = file->base_offset + file->skipped_bytes + offset;
+        code = walrus_read_stream(file->topic, &file->position, stream_offset, buffer, size, got, &error);
+    } while (code == WALRUS_E_RANGE && skip_what_is_gone(file, offset));
+    if (code != WALRUS_OK) {
         return fs_errno(fs, &error);
     }
     note_read(file, offset + *got, *got == 0);

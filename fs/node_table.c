@@ -126,6 +126,7 @@ static struct node_entry *add_locked(struct node_table *table, struct node_file 
                                 .name = file->name,
                                 .group = file->group,
                                 .group_id = place->group_id,
+                                .base_offset = place->base_offset,
                                 .file = file};
     entry->stored = true;
     HASH_ADD(hh, table->nodes, node.node_id, sizeof entry->node.node_id, entry);
@@ -175,9 +176,10 @@ struct node *node_table_find(struct node_table *table, uint64_t node_id)
 }
 
 /* May a lookup by `caller` get this node, which others have? */
-static bool may_share(const struct node_entry *entry, pid_t caller, uint64_t looked_up_ns)
+static bool may_share(const struct node_entry *entry, const struct node_place *place, pid_t caller,
+                      uint64_t looked_up_ns)
 {
-    return entry->writer_count == 0 &&
+    return entry->writer_count == 0 && entry->node.base_offset == place->base_offset &&
            (entry->last_caller == caller || looked_up_ns - entry->last_lookup_ns > ABOUT_TO_OPEN_NS);
 }
 
@@ -189,7 +191,7 @@ static struct node_entry *get_entry_locked(struct node_table *table, const struc
         return NULL;
     }
     struct node_entry *entry = file->entries;
-    if (entry != NULL && (place->kind != WALRUS_NODE_TOPIC || may_share(entry, caller, looked_up_ns))) {
+    if (entry != NULL && (place->kind != WALRUS_NODE_TOPIC || may_share(entry, place, caller, looked_up_ns))) {
         return entry;
     }
     entry = add_locked(table, file, place, table->next_node_id++);

@@ -7,6 +7,10 @@
  * through, or are about to be. Otherwise it gets the node that the last one got, for the kernel looks a cached name up
  * again each time, and a different answer costs a second lookup and a forget.
  *
+ * A topic has a further node once its first entries are gone: byte 0 of a file is the first entry that was retained
+ * when it was looked up, and stays so for whoever has it open (fstat(2) comes without the open file, so the node must
+ * know).
+ *
  * What belongs to the topic and not to a node must not be left to the kernel, which goes by node: locks (file_lock.h).
  * inotify does: a watch on a topic's file sees the writes that go through its own node, hence each writer that is
  * alone, but not all of several; a watch on the directory sees all.
@@ -38,9 +42,10 @@ struct node {
     uint64_t id;           /* the engine's */
     unsigned view;         /* number of its row in the table of views */
     enum walrus_node_kind kind;
-    const char *name;  /* of the topic or namespace; "" is the root, and what is neither */
-    const char *group; /* that the path names ("@billing"), without the @; NULL: none */
-    uint64_t group_id; /* the engine's, with it */
+    const char *name;     /* of the topic or namespace; "" is the root, and what is neither */
+    const char *group;    /* that the path names ("@billing"), without the @; NULL: none */
+    uint64_t group_id;    /* the engine's, with it */
+    uint64_t base_offset; /* stream offset of byte 0, in views that show a topic's bytes; else 0 */
     struct node_file *file;
 };
 
@@ -52,6 +57,7 @@ struct node_place {
     const char *name;
     const char *group;
     uint64_t group_id;
+    uint64_t base_offset;
 };
 
 struct node_table {

@@ -79,6 +79,9 @@ static int make_open_file(struct request *request, const struct file_kind *kind,
     if (file == NULL) {
         return ENOMEM;
     }
+    if (node != NULL && view_of(node)->size != NULL) {
+        file->base_offset = node->base_offset;
+    }
     int status = kind->open != NULL ? kind->open(request, file, node) : 0;
     if (status != 0) {
         open_file_destroy(request->fs, file);
@@ -223,7 +226,8 @@ static void reply_create(struct request *request, const char *name, struct open_
 {
     struct fs *fs = request->fs;
     struct fuse_entry_param entry = {0};
-    const struct node_place place = {.kind = WALRUS_NODE_TOPIC, .id = file->topic_id, .name = name};
+    const struct node_place place = {
+        .kind = WALRUS_NODE_TOPIC, .id = file->topic_id, .name = name, .base_offset = file->base_offset};
     struct node *node = node_table_look_up(&fs->nodes, &place, fuse_req_ctx(request->req)->pid);
     int status = node != NULL ? attributes_of_open_file(fs, node, file, &entry.attr) : ENOMEM;
     if (status == 0) {

@@ -61,7 +61,9 @@ struct open_file {
     uint64_t written_node_id; /* the node that it was opened through for writing; 0 if not for writing */
 
     /* replay, which waits for no append: a mutex of its own */
-    uint64_t base_offset; /* stream offset that is byte 0 of this open file; constant */
+    uint64_t base_offset; /* stream offset that is byte 0 of this open file; constant, and its node's */
+    /* Bytes that a read found gone and passed over; guarded by replay_mutex, but may be read without. */
+    _Atomic uint64_t skipped_bytes;
     pthread_mutex_t replay_mutex;
     struct walrus_position position; /* guarded by replay_mutex */
     _Atomic uint64_t read_end;       /* where the last read ended */

@@ -158,10 +158,31 @@ static void test_many_writers(void **state)
     node_table_fini(&table);
 }
 
+/* Who has a file open keeps its numbering, and who comes later has that of what is left. */
+static void test_a_trimmed_topic_has_a_further_node(void **state)
+{
+    (void)state;
+    struct node_table table;
+    table_init(&table);
+    struct node_place place = {.kind = WALRUS_NODE_TOPIC, .id = 7, .name = "a/topic"};
+    struct node *whole = node_table_look_up(&table, &place, 100);
+    assert_ptr_equal(node_table_look_up(&table, &place, 100), whole);
+    place.base_offset = 50;
+    struct node *trimmed = node_table_look_up(&table, &place, 100);
+    assert_ptr_not_equal(trimmed, whole);
+    assert_int_equal(trimmed->inode_number, whole->inode_number);
+    assert_int_equal(whole->base_offset, 0);
+    assert_int_equal(trimmed->base_offset, 50);
+    wait_until_nobody_is_about_to_open();
+    assert_ptr_equal(node_table_look_up(&table, &place, 101), trimmed);
+    node_table_fini(&table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_writers_have_nodes_of_their_own),
+        cmocka_unit_test(test_a_trimmed_topic_has_a_further_node),
         cmocka_unit_test(test_one_node_for_one_after_the_other),
         cmocka_unit_test(test_namespaces_have_one),
         cmocka_unit_test(test_forgetting),

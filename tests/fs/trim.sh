@@ -75,6 +75,53 @@ expect "of nothing" ok "$(fallocate_of topic $PUNCH 0 1)"
 echo more >>topic
 expect "goes on" "1000 more" "$(figure first_sequence topic) $(cat topic)"
 
+# Who has it open sees no file that shrinks, and where its place is gone, goes on at the first entry that is left.
+seq 1000 1999 >>overtaken
+python3 - "$WORK/fallocate.py" <<'PY' || fail "a reader that is overtaken"
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+w = os.open('overtaken', os.O_RDWR | os.O_APPEND)
+f = os.open('overtaken', os.O_RDONLY)
+assert os.read(f, 50) == b''.join(b'%d\n' % i for i in range(1000, 1010))
+assert libc.fallocate64(w, 3, ctypes.c_int64(0), ctypes.c_int64(500)) == 0
+assert os.fstat(f).st_size == 5000 and os.stat('overtaken').st_size == 4500, os.fstat(f).st_size
+assert os.lseek(f, 0, os.SEEK_END) == 5000
+os.lseek(f, 50, os.SEEK_SET)
+rest = b''
+while part := os.read(f, 1000):
+    rest += part
+assert rest == b''.join(b'%d\n' % i for i in range(1100, 2000)), rest[:20]
+os.write(w, b'2000\n')
+assert os.read(f, 100) == b'2000\n'
+assert os.fstat(f).st_size == 5005
+g = os.open('overtaken', os.O_RDONLY)
+assert os.fstat(g).st_size == 4505 and os.pread(g, 5, 0) == b'1100\n'
+assert os.fstat(g).st_ino == os.fstat(f).st_ino
+# Everything is gone: the end, and no error.
+h = os.open('overtaken', os.O_RDONLY)
+assert libc.fallocate64(w, 3, ctypes.c_int64(0), ctypes.c_int64(1 << 30)) == 0
+assert os.read(h, 100) == b''
+os.write(w, b'2001\n')
+assert os.read(h, 100) == b'2001\n'
+PY
+timeout 30 tail -n1 -f overtaken >"$WORK/follow" 2>&1 &
+follow=$!
+for ((i = 0; i < 100; i++)); do
+    grep -q 2001 "$WORK/follow" && break
+    sleep 0.1
+done
+for n in 2002 2003; do
+    echo $n >>overtaken
+    expect "a trim under tail -f" ok "$(fallocate_of overtaken $PUNCH 0 5)"
+    for ((i = 0; i < 100; i++)); do
+        grep -q $n "$WORK/follow" && break
+        sleep 0.1
+    done
+done
+kill $follow 2>/dev/null
+wait $follow 2>/dev/null
+expect "tail -f" "2001 2002 2003" "$(xargs <"$WORK/follow")"
+
 cd / && crash
 fusermount3 -u -z -q "$MNT"
 start
