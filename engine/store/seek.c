@@ -229,10 +229,11 @@ enum walrus_code topic_seek_time(struct walrus_topic *topic, uint64_t time_ns, s
 {
     struct topic_view view;
     struct block *block;
+    struct topic_end_of_stream end;
     struct found_entry entry;
     topic_view(topic, &view);
     struct walrus_position to = {.sequence = view.first_sequence, .offset = view.first_offset};
-    if (topic_find_block_by_time(topic, time_ns, &block)) {
+    if (topic_find_block_by_time(topic, time_ns, &block, &end)) {
         /* Every entry before the block is older than the time; every one behind it is not. */
         int rc = find_entry(topic, block, &(struct block_target){BLOCK_BY_TIME, time_ns}, &entry);
         uint64_t sequence = block->first_sequence, offset = block->first_offset;
@@ -243,11 +244,13 @@ enum walrus_code topic_seek_time(struct walrus_topic *topic, uint64_t time_ns, s
         topic_block_release(topic, block);
         if (rc < 0 && rc != -ENOENT)
             return error_system(error, rc, "seek in '%s'", topic->name);
+        if (sequence > end.sequence) {
+            sequence = end.sequence;
+            offset = end.offset;
+        }
         if (sequence > to.sequence)
             to = (struct walrus_position){.sequence = sequence, .offset = offset};
     }
-    if (to.sequence > view.end_sequence)
-        to = (struct walrus_position){.sequence = view.end_sequence, .offset = view.end_offset};
     *position = to;
     return WALRUS_OK;
 }

@@ -411,7 +411,8 @@ bool topic_find_block_by_offset(struct walrus_topic *topic, uint64_t offset, str
     return low > 0;
 }
 
-bool topic_find_block_by_time(struct walrus_topic *topic, uint64_t time_ns, struct block **block)
+bool topic_find_block_by_time(struct walrus_topic *topic, uint64_t time_ns, struct block **block,
+                              struct topic_end_of_stream *end)
 {
     pthread_mutex_lock(&topic->lock);
     size_t low = 0, high = topic->block_count;
@@ -425,6 +426,11 @@ bool topic_find_block_by_time(struct walrus_topic *topic, uint64_t time_ns, stru
     if (low > 0) {
         *block = topic->blocks[low - 1];
         atomic_fetch_add_explicit(&(*block)->references, 1, memory_order_relaxed);
+        *end = (struct topic_end_of_stream){.sequence = topic->visible_sequence, .offset = topic->visible_offset};
+    }
+    if (low > 0 && low < topic->block_count && topic->blocks[low]->first_sequence < end->sequence) {
+        end->sequence = topic->blocks[low]->first_sequence;
+        end->offset = topic->blocks[low]->first_offset;
     }
     pthread_mutex_unlock(&topic->lock);
     return low > 0;

@@ -235,8 +235,10 @@ bool topic_publish(struct walrus_topic *topic, const struct topic_end_of_stream 
 bool topic_find_block(struct walrus_topic *topic, uint64_t sequence, struct block **block, uint64_t *block_end);
 /* First sequence of the first block; UINT64_MAX without blocks. */
 uint64_t topic_first_in_blocks(struct walrus_topic *topic);
-/* The last block that was begun before the time. */
-bool topic_find_block_by_time(struct walrus_topic *topic, uint64_t time_ns, struct block **block);
+/* The last block that was begun before the time, and where the next one, or what readers do not see yet, begins: records
+ * behind that are of no batch or append that counts. */
+bool topic_find_block_by_time(struct walrus_topic *topic, uint64_t time_ns, struct block **block,
+                              struct topic_end_of_stream *end);
 /* As topic_find_block(), by stream offset. */
 bool topic_find_block_by_offset(struct walrus_topic *topic, uint64_t offset, struct block **block);
 

@@ -240,6 +240,12 @@ static void check_settings(struct run *run, const struct model_topic *topic, con
         differ(run, "%s: its settings are not those that were given", name_of(run, topic));
 }
 
+static const char *recovery_note(struct run *run)
+{
+    static struct walrus_log_info info;
+    return walrus_log_info(run->log, &info, NULL) == WALRUS_OK ? info.recovery_note : "";
+}
+
 void check_topic_info(struct run *run, struct model_topic *topic)
 {
     struct walrus_error error = {0};
@@ -251,9 +257,9 @@ void check_topic_info(struct run *run, struct model_topic *topic)
         info.refuses_appends || info.deleted)
         differ(run,
                "%s: info says %" PRIu64 " at %" PRIu64 " to %" PRIu64 " at %" PRIu64 ", %" PRIu64
-               " damages; model %" PRIu64 " to %" PRIu64 " at %" PRIu64,
+               " damages; model %" PRIu64 " to %" PRIu64 " at %" PRIu64 "; recovery: %s",
                name_of(run, topic), info.first_sequence, info.first_offset, info.next_sequence, info.next_offset,
-               info.damages, topic->first, topic->count, topic->end_offset);
+               info.damages, topic->first, topic->count, topic->end_offset, recovery_note(run));
     /* A promise, which may come late: what a batch over topics takes along is not counted in all of them. */
     if (info.durable_sequence > topic->count)
         differ(run, "%s: info says durable up to %" PRIu64 " of %" PRIu64, name_of(run, topic), info.durable_sequence,

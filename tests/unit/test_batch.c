@@ -298,6 +298,18 @@ static uint64_t find_mark(struct temp_log *temp, const char *file, const struct 
 
 static const char segment[] = "segment-0000000000000001";
 
+/* What was dropped lies before it in the file, and is older. */
+static void assert_found_by_its_time(struct walrus_topic *topic, uint64_t sequence)
+{
+    struct walrus_entries entries = {0};
+    struct walrus_position position = {.sequence = sequence}, found = {0};
+    OK(walrus_read_entries(topic, &position, &(struct walrus_read_limits){0}, &entries, &failure));
+    OK(walrus_seek_time(topic, entries.items[0].time_ns, &found, &failure));
+    assert_int_equal(found.sequence, sequence);
+    assert_int_equal(found.offset, entries.items[0].offset);
+    walrus_entries_free(&entries);
+}
+
 /* The topic has exactly the entries before the batch; what comes after them is new, and nothing of the batch returns.
  */
 static void assert_dropped(struct temp_log *temp, const struct unfinished *work, bool looks)
@@ -316,6 +328,7 @@ static void assert_dropped(struct temp_log *temp, const struct unfinished *work,
     OK(append_batch(topic, 3, NULL, 40, NULL));
     topic = reopen(temp, topic, "t");
     assert_keyed(topic, 0, work->before + 4);
+    assert_found_by_its_time(topic, work->before);
     walrus_topic_close(topic);
     temp_log_close(temp);
 }
