@@ -106,7 +106,8 @@ struct run {
     char directory[512];
     struct memory_disk *disk; /* NULL: real files */
     bool threads;             /* of the log: something may happen at any moment */
-    uint64_t clock_ns;        /* without threads: what retention takes for now */
+    bool repeats;      /* the run follows from the seed alone: no checkpoints by a thread, no ages but far ones */
+    uint64_t clock_ns; /* without threads: what retention takes for now */
     struct walrus_log *log;
     uint64_t next_key;
     enum ending ended; /* of the session before */

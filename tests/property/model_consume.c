@@ -22,7 +22,7 @@ struct walrus_consistency some_consistency(struct run *run)
     if (random_percent(random, 20))
         return (struct walrus_consistency){.mode = WALRUS_STRICTLY_AT_ONCE};
     /* From 64 on a thread checkpoints ahead of time. */
-    uint64_t most = random_percent(random, 60) ? 60 : 1000;
+    uint64_t most = random_percent(random, 60) || run->repeats ? 60 : 1000;
     return (struct walrus_consistency){WALRUS_AT_LEAST_ONCE, 1 + (uint32_t)random_below(random, most)};
 }
 

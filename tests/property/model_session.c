@@ -59,7 +59,7 @@ static void choose_options(struct run *run)
     struct random_source *random = &run->random;
     run->options.sync = (struct walrus_sync_policy){syncs[random_below(random, 4)], 20};
     run->options.consistency = some_consistency(run);
-    run->options.retention = retentions[random_below(random, 5)];
+    run->options.retention = retentions[random_below(random, run->repeats ? 4 : 5)];
     run->options.segment_bytes = (64u << 10) << random_below(random, 5);
     run->options.block_bytes_max = (4u << 10) << random_below(random, 5);
     run->options.mark_bytes = random_percent(random, 60) ? random_between(random, 4, 4000) << 10 : 0;
@@ -314,6 +314,7 @@ struct run *start_sessions(const char *backend, uint64_t seed, const char *paren
         exit(2);
     }
     run->threads = run->disk == NULL;
+    run->repeats = !run->threads && seed % 2 == 0;
     run->options.data_dir = run->directory;
     run->options.instance_key = NULL;
     run->options.io_uring_disabled = strcmp(backend, "fd") != 0;

@@ -5,7 +5,8 @@
  *   model_test [--ops N] [--seed S] [--backend fd|fd-no-uring|mmap|memory] [--dir PARENT]
  *
  * Without --backend all are run, each with the same seed. Exit status 1: a difference; the seed is printed. On the
- * simulated disk a seed repeats a run but for the checkpoints of a thread; on real files the log's threads have a say.
+ * simulated disk an even seed repeats a run exactly; an odd one leaves a say to the clock and to a thread that makes
+ * checkpoints, and on real files all the log's threads have one.
  */
 #include <getopt.h>
 #include <stdio.h>

@@ -21,14 +21,17 @@ static struct walrus_sync_policy some_sync(struct random_source *random)
     return sync;
 }
 
-static struct walrus_retention some_retention(struct random_source *random)
+static struct walrus_retention some_retention(struct run *run)
 {
     static const enum walrus_retention_mode modes[] = {WALRUS_RETAIN_INHERIT,  WALRUS_RETAIN_INHERIT,
                                                        WALRUS_RETAIN_CONSUMED, WALRUS_RETAIN_ALL,
                                                        WALRUS_RETAIN_BYTES,    WALRUS_RETAIN_AGE};
+    struct random_source *random = &run->random;
     struct walrus_retention retention = {.mode = modes[random_below(random, 6)]};
     if (retention.mode == WALRUS_RETAIN_BYTES)
         retention.limit = 1 + random_below(random, random_percent(random, 50) ? 20000 : 2000000);
+    else if (retention.mode == WALRUS_RETAIN_AGE && run->repeats)
+        retention.limit = random_percent(random, 50) ? 1 : 36000000;
     else if (retention.mode == WALRUS_RETAIN_AGE)
         retention.limit = 1 + random_below(random, random_percent(random, 50) ? 300 : 3600000);
     return retention;
@@ -54,7 +57,7 @@ static void make_topic(struct run *run, struct model_topic *topic)
         differ(run, "%s: opening what is not there is not WALRUS_E_NOT_FOUND", name);
     settings.framing = (enum walrus_framing)random_below(&run->random, 3);
     settings.sync = some_sync(&run->random);
-    settings.retention = some_retention(&run->random);
+    settings.retention = some_retention(run);
     model_topic_born(topic);
     topic->framing = settings.framing;
     topic->sync = settings.sync;
@@ -143,7 +146,7 @@ void configure_topic(struct run *run)
     struct walrus_error error = {0};
     unsigned which = (unsigned)random_below(&run->random, 8);
     struct walrus_topic_settings settings = {.sync = some_sync(&run->random),
-                                             .retention = some_retention(&run->random),
+                                             .retention = some_retention(run),
                                              .framing = (enum walrus_framing)random_below(&run->random, 3)};
     bool reframes = (which & WALRUS_SET_FRAMING) && settings.framing != topic->framing;
     enum walrus_code code = walrus_topic_configure(topic->handle, &settings, which, &error);
