@@ -229,8 +229,12 @@ static const struct control_field control_topic_info_fields[] = {
     NUMBER(created_ns),
     NUMBER(appended_ns),
     NUMBER(damages),
+    NUMBER(last_error),
+    NUMBER(last_errno),
+    NUMBER(last_error_ns),
+    CHARACTERS(last_error_message),
 };
-TABLE(control_topic_info, 136);
+TABLE(control_topic_info, 352);
 #undef STRUCT
 
 #define STRUCT struct walrus_topic_settings

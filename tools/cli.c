@@ -148,6 +148,14 @@ int cli_fail(const struct cli *cli, const struct walrus_error *error, const char
     return cli_exit_code(error->code);
 }
 
+int cli_fail_group(const struct cli *cli, const struct walrus_error *error)
+{
+    return cli_fail(cli, error,
+                    error->code == WALRUS_E_NOT_FOUND
+                        ? "`walrus group ls` shows the groups that there are; `walrus group create` makes one"
+                        : NULL);
+}
+
 int cli_options(const struct cli *cli, struct walrus_options *options)
 {
     struct walrus_error error = {0};

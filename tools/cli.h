@@ -59,6 +59,9 @@ void cli_note(const struct cli *cli, const char *format, ...) __attribute__((for
 /* Prints `error` and what to do next (`hint`, or what fits the code when NULL); returns its exit code. */
 int cli_fail(const struct cli *cli, const struct walrus_error *error, const char *hint);
 
+/* The same where what is not found is a group. */
+int cli_fail_group(const struct cli *cli, const struct walrus_error *error);
+
 /* The library's defaults, the environment, then -D and -k. Returns an exit code, having printed the reason. */
 int cli_options(const struct cli *cli, struct walrus_options *options);
 

@@ -223,7 +223,7 @@ static int open_cursor(struct consume *consume, struct client_log *log)
                                               .framing = info.settings.framing};
     if (client_cursor_open(consume->topic, consume->group, &consume->consistency, &consume->cursor, &error) !=
         WALRUS_OK)
-        return cli_fail(consume->cli, &error, NULL);
+        return cli_fail_group(consume->cli, &error);
     if (!consume->peek)
         return CLI_OK;
     if (client_cursor_get(consume->cursor, &sequence, &error) != WALRUS_OK ||

@@ -118,7 +118,7 @@ static int read_cursor(struct arguments *arguments, struct client_topic *topic, 
     struct walrus_error error = {0};
 
     if (client_cursor_open(topic, arguments->group, NULL, cursor, &error) != WALRUS_OK)
-        return cli_fail(arguments->cli, &error, NULL);
+        return cli_fail_group(arguments->cli, &error);
     if (client_cursor_get(*cursor, sequence, &error) == WALRUS_OK)
         return CLI_OK;
     client_cursor_close(*cursor, NULL);

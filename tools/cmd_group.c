@@ -83,7 +83,7 @@ static int for_each(struct groups *groups, const struct argp *argp, int argc, ch
         struct walrus_error error = {0};
 
         if (run(groups, log, groups->names[i], &error) != WALRUS_OK)
-            failed = cli_fail(groups->cli, &error, NULL);
+            failed = cli_fail_group(groups->cli, &error);
     }
     free(groups->names);
     return out_finish(&out, groups->cli, cli_close_log(groups->cli, log, status != CLI_OK ? status : failed));

@@ -70,8 +70,9 @@ static int ls_topic(const struct cli *cli, struct client_log *log, const char *n
 {
     struct ls *ls = context;
     size_t prefix_length = ls->prefix != NULL ? strlen(ls->prefix) : 0;
-    struct walrus_topic_info info;
-    struct walrus_error error = {0};
+    struct topic_report report;
+    char lag[24] = "-";
+    uint64_t entries;
     int status;
 
     if (prefix_length > 0 && (strncmp(name, ls->prefix, prefix_length) != 0 || name[prefix_length] != '/'))
@@ -80,25 +81,33 @@ static int ls_topic(const struct cli *cli, struct client_log *log, const char *n
         out_printf(&out, "%s\n", name);
         return out.error == 0 ? CLI_OK : CLI_BROKEN_PIPE;
     }
-    status = topic_info_by_name(cli, log, name, &info, &error);
-    if (status != CLI_OK)
-        return status;
-    if (cli->json) {
-        out_json(&out, topic_info_json(name, &info));
-    } else {
+    status = topic_report_by_name(cli, log, name, &report);
+    if (status == CLI_OK && cli->json) {
+        out_json(&out, topic_report_json(name, &report));
+    } else if (status == CLI_OK) {
+        const struct walrus_topic_info *info = &report.info;
         char created[TIME_TEXT_MAX];
 
-        out_printf(&out, "%12" PRIu64 " %14" PRIu64 " %14" PRIu64 " %.19sZ %s\n",
-                   info.next_sequence - info.first_sequence, info.next_offset - info.first_offset, info.block_bytes,
-                   time_text(info.appended_ns, created), name);
+        if (topic_report_lag(&report, &entries))
+            snprintf(lag, sizeof(lag), "%" PRIu64, entries);
+        out_printf(&out, "%12" PRIu64 " %14" PRIu64 " %14" PRIu64 " %12s %.19sZ %s\n",
+                   info->next_sequence - info->first_sequence, info->next_offset - info->first_offset,
+                   info->block_bytes, lag, time_text(info->appended_ns, created), name);
     }
+    topic_report_free(&report);
+    if (status != CLI_OK)
+        return status;
     return out.error == 0 ? CLI_OK : CLI_BROKEN_PIPE;
 }
 
 int cmd_topic_ls(struct cli *cli, int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"long", 'l', NULL, 0, "entries, bytes, bytes on disk, time of the last entry, name", 0}, {0}};
+        {"long", 'l', NULL, 0,
+         "entries, bytes, bytes on disk, entries that the group furthest behind has yet to consume, time of the last "
+         "entry, name",
+         0},
+        {0}};
     static const struct argp argp = {
         .options = options,
         .parser = parse_ls,
@@ -120,7 +129,7 @@ int cmd_topic_ls(struct cli *cli, int argc, char **argv)
         return status;
     out_init(&out, STDOUT_FILENO);
     if (ls.detailed && !cli->json)
-        out_printf(&out, "%12s %14s %14s %-20s %s\n", "ENTRIES", "BYTES", "DISK", "LAST", "NAME");
+        out_printf(&out, "%12s %14s %14s %12s %-20s %s\n", "ENTRIES", "BYTES", "DISK", "LAG", "LAST", "NAME");
     status = topics_for_each(cli, log, ls_topic, &ls);
     if (status == CLI_BROKEN_PIPE)
         status = CLI_OK; /* out_finish() says what happened */
@@ -215,8 +224,21 @@ int cmd_topic_create(struct cli *cli, int argc, char **argv)
 
 /* ---- info -------------------------------------------------------------------------------------------------------- */
 
-static void print_info(const char *name, const struct walrus_topic_info *info)
+static void print_groups(const struct topic_report *report)
 {
+    if (report->group_count > 0)
+        out_printf(&out, "%-24s %12s %12s %14s\n", "GROUP", "CURSOR", "LAG", "BYTES");
+    for (size_t i = 0; i < report->group_count; i++) {
+        const struct walrus_cursor_info *cursor = &report->groups[i].cursor;
+
+        out_printf(&out, "%-24s %12" PRIu64 " %12" PRIu64 " %14" PRIu64 "%s\n", report->groups[i].name,
+                   cursor->sequence, cursor->lag_entries, cursor->lag_bytes, cursor->damaged ? "  damaged" : "");
+    }
+}
+
+static void print_info(const char *name, const struct topic_report *report)
+{
+    const struct walrus_topic_info *info = &report->info;
     char text[TIME_TEXT_MAX];
 
     out_printf(&out, "topic             %s\n", name);
@@ -242,6 +264,11 @@ static void print_info(const char *name, const struct walrus_topic_info *info)
     out_printf(&out, "gid               %u\n", (unsigned)info->settings.attributes.gid);
     out_printf(&out, "damages           %" PRIu64 "\n", info->damages);
     out_printf(&out, "refuses appends   %s\n", info->refuses_appends ? "yes" : "no");
+    if (info->last_error == WALRUS_OK)
+        out_text(&out, "last error        none since the log was opened\n");
+    else
+        out_printf(&out, "last error        %s: %s\n", time_text(info->last_error_ns, text), info->last_error_message);
+    print_groups(report);
 }
 
 int cmd_topic_info(struct cli *cli, int argc, char **argv)
@@ -249,10 +276,12 @@ int cmd_topic_info(struct cli *cli, int argc, char **argv)
     static const struct argp argp = {
         .parser = parse_names,
         .args_doc = "TOPIC...",
-        .doc = "Figures and settings of topics.\v"
+        .doc = "Figures and settings of topics, and where the groups stand that have a cursor there.\v"
                "--json: one object per topic: topic, id, entries, bytes, first_sequence, next_sequence, first_offset, "
                "next_offset, durable_sequence, blocks, disk_bytes, created_ns, appended_ns, sync, retention, framing, "
-               "mode, uid, gid, damages, refuses_appends.",
+               "mode, uid, gid, damages, refuses_appends, last_error (null, or code, errno, time_ns, message), lag (of "
+               "the "
+               "group furthest behind; null without groups), groups (group, cursor, durable, lag, lag_bytes, damaged).",
         .children = cli_children,
     };
     struct names names = {.cli = cli, .names = calloc((size_t)argc, sizeof(char *))};
@@ -265,19 +294,17 @@ int cmd_topic_info(struct cli *cli, int argc, char **argv)
     out_init(&out, STDOUT_FILENO);
     status = cli_open_log(cli, false, &log);
     for (int i = 0; status == CLI_OK && i < names.count; i++) {
-        struct walrus_topic_info info;
-        struct walrus_error error = {0};
+        struct topic_report report;
 
-        status = topic_info_by_name(cli, log, names.names[i], &info, &error);
-        if (status != CLI_OK)
-            break;
-        if (cli->json) {
-            out_json(&out, topic_info_json(names.names[i], &info));
-        } else {
+        status = topic_report_by_name(cli, log, names.names[i], &report);
+        if (status == CLI_OK && cli->json) {
+            out_json(&out, topic_report_json(names.names[i], &report));
+        } else if (status == CLI_OK) {
             if (i > 0)
                 out_text(&out, "\n");
-            print_info(names.names[i], &info);
+            print_info(names.names[i], &report);
         }
+        topic_report_free(&report);
     }
     free(names.names);
     return out_finish(&out, cli, cli_close_log(cli, log, status));

@@ -8,6 +8,7 @@
 #include "store/batch.h"
 #include "store/log.h"
 #include "store/shared_batch.h"
+#include "store/topic_faults.h"
 
 static enum walrus_code check_count(const struct walrus_log *log, size_t entry_count, struct walrus_error *error)
 {
@@ -38,8 +39,12 @@ static enum walrus_code check_entry(const void *data, size_t length, struct walr
 enum walrus_code walrus_append(struct walrus_topic *topic, const void *data, size_t length, unsigned flags,
                                struct walrus_receipt *receipt, struct walrus_error *error)
 {
+    struct walrus_error own;
+    error = error ? error : &own;
     enum walrus_code code = check_entry(data, length, error);
-    return code == WALRUS_OK ? topic_append(topic, data, length, flags, receipt, error) : code;
+    if (code == WALRUS_OK)
+        code = topic_note_fault(topic, topic_append(topic, data, length, flags, receipt, error), error);
+    return code;
 }
 
 enum walrus_code walrus_append_batch(struct walrus_topic *topic, const struct walrus_slice *entries, size_t entry_count,
@@ -55,10 +60,14 @@ enum walrus_code walrus_append_batch(struct walrus_topic *topic, const struct wa
         code = check_bytes(bytes, error);
     if (code != WALRUS_OK)
         return code;
+    struct walrus_error own;
+    error = error ? error : &own;
     if (entry_count == 1)
-        return topic_append(topic, entries[0].data, entries[0].length, flags, receipt, error);
-    if (entry_count > 1)
-        return topic_append_batch(topic, entries, entry_count, flags, receipt, error);
+        code = topic_append(topic, entries[0].data, entries[0].length, flags, receipt, error);
+    else if (entry_count > 1)
+        code = topic_append_batch(topic, entries, entry_count, flags, receipt, error);
+    if (entry_count > 0)
+        return topic_note_fault(topic, code, error);
     if (receipt) {
         struct topic_view view;
         topic_view(topic, &view);
@@ -94,5 +103,10 @@ enum walrus_code walrus_append_batch_topics(struct walrus_log *log, const struct
         code = check_bytes(bytes, error);
     if (code != WALRUS_OK || entry_count == 0)
         return code;
-    return log_append_batch(log, entries, entry_count, flags, receipts, error);
+    struct walrus_error own;
+    error = error ? error : &own;
+    code = log_append_batch(log, entries, entry_count, flags, receipts, error);
+    for (size_t i = 0; code != WALRUS_OK && i < entry_count; i++)
+        (void)topic_note_fault(entries[i].topic, code, error);
+    return code;
 }

@@ -8,6 +8,7 @@
 #include "store/acknowledge.h"
 #include "store/cursor.h"
 #include "store/log.h"
+#include "store/topic_faults.h"
 
 static const char *name_or_default(const char *group)
 {
@@ -35,7 +36,9 @@ enum walrus_code walrus_cursor_close(struct walrus_cursor *cursor, struct walrus
     if (!cursor)
         return WALRUS_OK;
     struct walrus_topic *topic = cursor->shared->topic;
-    enum walrus_code code = cursor_close(cursor, error);
+    struct walrus_error own;
+    error = error ? error : &own;
+    enum walrus_code code = topic_note_fault(topic, cursor_close(cursor, error), error);
     topic_release(topic);
     return code;
 }
@@ -45,14 +48,19 @@ enum walrus_code walrus_cursor_read(struct walrus_cursor *cursor, const struct w
 {
     if (!limits || !entries)
         return error_set(error, WALRUS_E_INVALID, 0, "no limits or entries given");
-    return cursor_read(cursor, limits, flags, entries, error);
+    struct walrus_error own;
+    error = error ? error : &own;
+    return topic_note_fault(cursor->shared->topic, cursor_read(cursor, limits, flags, entries, error), error);
 }
 
 enum walrus_code walrus_cursor_skip_damage(struct walrus_cursor *cursor, uint64_t *skipped_entries,
                                            struct walrus_error *error)
 {
     uint64_t unwanted;
-    return cursor_skip_damage(cursor, skipped_entries ? skipped_entries : &unwanted, error);
+    struct walrus_error own;
+    error = error ? error : &own;
+    return topic_note_fault(cursor->shared->topic,
+                            cursor_skip_damage(cursor, skipped_entries ? skipped_entries : &unwanted, error), error);
 }
 
 enum walrus_code walrus_cursor_get(struct walrus_cursor *cursor, uint64_t *sequence, struct walrus_error *error)
@@ -62,7 +70,9 @@ enum walrus_code walrus_cursor_get(struct walrus_cursor *cursor, uint64_t *seque
 
 enum walrus_code walrus_cursor_set(struct walrus_cursor *cursor, uint64_t sequence, struct walrus_error *error)
 {
-    return cursor_set(cursor, sequence, error);
+    struct walrus_error own;
+    error = error ? error : &own;
+    return topic_note_fault(cursor->shared->topic, cursor_set(cursor, sequence, error), error);
 }
 
 enum walrus_code walrus_cursor_list(struct walrus_topic *topic,
@@ -91,13 +101,19 @@ enum walrus_code walrus_cursor_take(struct walrus_cursor *cursor, const struct w
 {
     if (!limits || !entries || (flags & ~(unsigned)WALRUS_NONBLOCK) != 0)
         return error_set(error, WALRUS_E_INVALID, 0, "no limits or entries given, or flags that taking does not have");
-    return cursor_take(cursor, limits, flags, lease_ms, entries, error);
+    struct walrus_error own;
+    error = error ? error : &own;
+    return topic_note_fault(cursor->shared->topic, cursor_take(cursor, limits, flags, lease_ms, entries, error), error);
 }
 
 enum walrus_code walrus_cursor_acknowledge(struct walrus_cursor *cursor, uint64_t sequence, uint64_t count,
                                            struct walrus_error *error)
 {
-    return count == 0 ? WALRUS_OK : cursor_acknowledge(cursor, sequence, count, error);
+    struct walrus_error own;
+    error = error ? error : &own;
+    return count == 0
+               ? WALRUS_OK
+               : topic_note_fault(cursor->shared->topic, cursor_acknowledge(cursor, sequence, count, error), error);
 }
 
 enum walrus_code walrus_cursor_give_back(struct walrus_cursor *cursor, uint64_t sequence, uint64_t count,

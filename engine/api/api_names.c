@@ -8,6 +8,7 @@
 #include "store/head.h"
 #include "store/log.h"
 #include "store/sync.h"
+#include "store/topic_faults.h"
 
 bool walrus_name_is_valid(const char *name)
 {
@@ -135,7 +136,7 @@ enum walrus_code walrus_topic_info(struct walrus_topic *topic, struct walrus_top
     info->appended_ns = topic->visible_ns;
     info->block_count = topic->block_count;
     info->block_bytes = topic->block_bytes;
-    info->damages = topic->damages;
+    topic_faults_fill_locked(topic, info);
     pthread_mutex_unlock(&topic->lock);
     if (info->durable_sequence > info->next_sequence)
         info->durable_sequence = info->next_sequence;
@@ -149,10 +150,14 @@ const char *walrus_topic_name(const struct walrus_topic *topic)
 
 enum walrus_code walrus_topic_trim(struct walrus_topic *topic, uint64_t sequence, struct walrus_error *error)
 {
-    return topic_trim(topic, sequence, error);
+    struct walrus_error own;
+    error = error ? error : &own;
+    return topic_note_fault(topic, topic_trim(topic, sequence, error), error);
 }
 
 enum walrus_code walrus_topic_sync(struct walrus_topic *topic, struct walrus_error *error)
 {
-    return topic_sync_all(topic, error);
+    struct walrus_error own;
+    error = error ? error : &own;
+    return topic_note_fault(topic, topic_sync_all(topic, error), error);
 }

@@ -121,7 +121,6 @@ void append_note_probe(struct walrus_topic *topic, const struct append_result *r
     if (!topic->probe.segment)
         topic->probe = (struct durable_probe){result->segment, result->ticket, result->end.sequence};
     topic->appended = true;
-    topic->appended_ns = result->end.time_ns;
 }
 
 enum walrus_code append_finish(struct walrus_topic *topic, const struct append_turn *turn,

@@ -72,7 +72,7 @@ static void describe_locked(const struct walrus_topic *topic, struct mark_topic 
         .first_offset = topic->first_offset,
         .end_sequence = topic->next_sequence,
         .end_offset = topic->next_offset,
-        .end_ns = topic->appended_ns,
+        .end_ns = topic->visible_sequence == topic->next_sequence ? topic->visible_ns : topic->append_ns,
         .next_block_index = topic->next_block_index,
         .damaged = topic->damages > 0,
     };

@@ -303,18 +303,6 @@ enum walrus_code log_close(struct walrus_log *log, struct walrus_error *error)
 
 /* ---- information ---- */
 
-static enum walrus_code add_topic(struct walrus_topic *topic, void *context, struct walrus_error *error)
-{
-    struct walrus_log_info *info = context;
-    (void)error;
-    pthread_mutex_lock(&topic->lock);
-    info->block_count += topic->block_count;
-    info->block_bytes += topic->block_bytes;
-    info->appended_entries += topic->visible_sequence - topic->recovered_sequence;
-    pthread_mutex_unlock(&topic->lock);
-    return WALRUS_OK;
-}
-
 static void fill_io_info(const struct walrus_log *log, struct walrus_log_info *info)
 {
     const struct io *io = log->io;
@@ -331,7 +319,10 @@ static void fill_io_info(const struct walrus_log *log, struct walrus_log_info *i
 void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
 {
     memset(info, 0, sizeof(*info));
-    (void)topic_table_each(&log->names, add_topic, info, NULL);
+    for (size_t i = 0; i < LOG_COUNTER_STRIPES; i++)
+        info->appended_entries += atomic_load(&log->appended_entries[i].value);
+    info->block_count = atomic_load(&log->block_count);
+    info->block_bytes = atomic_load(&log->block_bytes);
     pthread_mutex_lock(&log->names.lock);
     info->topic_count = log->names.topic_count;
     info->namespace_count = log->names.namespace_count;

@@ -36,6 +36,14 @@ struct recovery_findings {
     char note[200];        /* the first finding */
 };
 
+/* Counters that threads of different topics seldom share: each on another cache line. */
+#define LOG_COUNTER_STRIPES 32u
+
+struct log_counter {
+    _Atomic uint64_t value;
+    char apart[56];
+};
+
 struct walrus_log {
     struct io *io;
     struct walrus_options options; /* strings are not kept */
@@ -58,7 +66,10 @@ struct walrus_log {
     _Atomic uint64_t checkpoints;
     _Atomic uint64_t freed_blocks;
     _Atomic uint64_t freed_bytes;
-    _Atomic(void *) spare_buffers[LOG_SPARE_BUFFERS]; /* staging areas kept from call to call */
+    _Atomic uint64_t block_count; /* of those in the topics' lists */
+    _Atomic uint64_t block_bytes;
+    struct log_counter appended_entries[LOG_COUNTER_STRIPES]; /* by the topic's id */
+    _Atomic(void *) spare_buffers[LOG_SPARE_BUFFERS];         /* staging areas kept from call to call */
 };
 
 /*
@@ -82,6 +93,19 @@ enum walrus_code log_emit_files(struct walrus_log *log, struct catalog *into, st
 
 /* walrus_sync() */
 enum walrus_code log_sync(struct walrus_log *log, struct walrus_error *error);
+
+static inline void log_count_entries(struct walrus_log *log, uint64_t topic_id, uint64_t entries)
+{
+    atomic_fetch_add_explicit(&log->appended_entries[topic_id % LOG_COUNTER_STRIPES].value, entries,
+                              memory_order_relaxed);
+}
+
+/* A block came to a topic, or left it. */
+static inline void log_count_block(struct walrus_log *log, uint64_t bytes, bool came)
+{
+    atomic_fetch_add_explicit(&log->block_count, came ? 1 : -UINT64_C(1), memory_order_relaxed);
+    atomic_fetch_add_explicit(&log->block_bytes, came ? bytes : -bytes, memory_order_relaxed);
+}
 
 void log_fill_info(struct walrus_log *log, struct walrus_log_info *info);
 

@@ -169,7 +169,7 @@ static enum walrus_code attach_blocks(struct recovery *recovery, struct found_no
 {
     struct walrus_topic *topic = node->topic;
     const struct topic_end *end = &node->end;
-    topic->visible_ns = topic->appended_ns = topic->append_ns = end->last_ns;
+    topic->visible_ns = topic->append_ns = end->last_ns;
     for (size_t i = 0; i < node->block_count + node->aside_count; i++) {
         const struct found_block *block = &node->blocks[i];
         topic->next_block_index = max_u64(topic->next_block_index, block->index + 1);

@@ -14,6 +14,7 @@
  * sequence on.
  */
 #include "store/recovery.h"
+#include "store/topic_faults.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -201,6 +202,7 @@ static void note_damage(struct walk *walk, uint64_t next)
     if (next <= walk->node->begin.sequence)
         return; /* they were trimmed: nobody will miss them */
     walk->damages++;
+    (void)topic_learn_damage(walk->topic, walk->at.sequence);
     walk->batch_damaged = true;
     recovery_note(walk->recovery, &walk->recovery->log->findings.damages,
                   "'%s': entry %" PRIu64 " is damaged at %" PRIu64 " of segment %" PRIu64, walk->topic->name,
@@ -464,6 +466,7 @@ static enum walrus_code meet_missing_start(struct walk *walk, bool *empty, struc
         return WALRUS_OK;
     }
     walk->damages++;
+    (void)topic_learn_damage(walk->topic, begin->sequence);
     recovery_note(walk->recovery, &walk->recovery->log->findings.damages,
                   "'%s': the blocks of entries %" PRIu64 " to %" PRIu64 " are missing", walk->topic->name,
                   begin->sequence, block_of(walk, 0)->first_sequence - 1);

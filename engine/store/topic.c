@@ -11,6 +11,7 @@
 #include "store/group_cursor.h"
 #include "store/log.h"
 #include "store/retention.h"
+#include "store/topic_faults.h"
 #include "store/watch.h"
 
 #define FIRST_BLOCK_BYTES 4096u
@@ -77,6 +78,7 @@ void topic_release(struct walrus_topic *topic)
     if (deleted && topic->head.has_slot)
         cursor_file_free_slot(&topic->log->cursors, topic->head.slot, topic->head.generation);
     for (size_t i = 0; i < topic->block_count; i++) {
+        log_count_block(topic->log, topic->blocks[i]->bytes, false);
         if (deleted)
             topic_block_release(topic, topic->blocks[i]);
         else
@@ -84,6 +86,7 @@ void topic_release(struct walrus_topic *topic)
     }
     free(topic->blocks);
     free(topic->dirty);
+    topic_faults_free(topic->faults);
     watch_list_destroy(atomic_load(&topic->watches));
     pthread_mutex_destroy(&topic->lock);
     pthread_mutex_destroy(&topic->append_lock);
@@ -267,10 +270,12 @@ enum walrus_code topic_block_attach(struct walrus_topic *topic, struct block *bl
            topic->blocks[topic->block_count - 1]->first_sequence >= block->first_sequence) {
         struct block *last = topic->blocks[--topic->block_count];
         topic->block_bytes -= last->bytes;
+        log_count_block(topic->log, last->bytes, false);
         superseded[superseded_count++] = last;
     }
     topic->blocks[topic->block_count++] = block;
     topic->block_bytes += block->bytes;
+    log_count_block(topic->log, block->bytes, true);
     retention_note_growth_locked(topic);
     pthread_mutex_unlock(&topic->lock);
     while (superseded_count > 0)
@@ -288,6 +293,7 @@ void topic_begin_at(struct walrus_topic *topic, uint64_t sequence, uint64_t offs
     while (count + 1 < topic->block_count && topic->blocks[count + 1]->first_sequence <= sequence) {
         struct block *block = topic->blocks[count++];
         topic->block_bytes -= block->bytes;
+        log_count_block(topic->log, block->bytes, false);
         block->next_gone = NULL;
         *next = block;
         next = &block->next_gone;
@@ -306,6 +312,7 @@ void topic_begin_at(struct walrus_topic *topic, uint64_t sequence, uint64_t offs
 void topic_publish_locked(struct walrus_topic *topic, const struct topic_end_of_stream *end)
 {
     if (end->sequence > topic->visible_sequence) {
+        log_count_entries(topic->log, topic->id, end->sequence - topic->visible_sequence);
         topic->visible_sequence = end->sequence;
         topic->visible_offset = end->offset;
         topic->visible_ns = end->time_ns;

@@ -19,6 +19,7 @@
 
 struct walrus_log;
 struct group_cursor;
+struct topic_faults;
 struct watch_list;
 
 /*
@@ -101,10 +102,9 @@ struct walrus_topic {
     uint64_t tail_place;
     uint64_t next_sequence;
     uint64_t next_offset;
-    uint64_t appended_ns; /* time of the last entry before them */
     uint64_t next_block_index;
     bool must_not_wait; /* what the append that has its turn was told (WALRUS_NONBLOCK) */
-    uint64_t append_ns; /* time of the newest append: times never go back within a topic */
+    uint64_t append_ns; /* time of the newest append, also of one that failed: times never go back within a topic */
     struct durable_probe probe;
     bool leaving;         /* its deletion has begun: it takes part in no more batches over several topics */
     bool shared;          /* it took part in one since the log was opened */
@@ -129,8 +129,10 @@ struct walrus_topic {
     struct dirty_segment *dirty;       /* by growing age of the segment in this topic */
     size_t dirty_count;
     size_t dirty_capacity;
-    uint64_t blotted_from; /* entries from here on were overwritten after a failed sync; UINT64_MAX: none */
-    uint64_t damages;
+    uint64_t blotted_from;        /* entries from here on were overwritten after a failed sync; UINT64_MAX: none */
+    uint64_t damages;             /* that recovery met */
+    uint64_t damages_read;        /* others, that reads have met since */
+    struct topic_faults *faults;  /* NULL: nothing went wrong yet */
     struct group_cursor *cursors; /* one for each group that handles are or were open for; owned by the topic */
 
     struct janitor_note janitor;

@@ -48,6 +48,7 @@ expect 0 "$WALRUS" topic ls a
 out_has a/empty
 expect 0 "$WALRUS" topic ls -l
 out_has ENTRIES
+out_has LAG
 expect 0 "$WALRUS" topic ls --json
 json '[t["topic"] for t in o] == ["a/empty", "b"] and all(t["entries"] == 0 for t in o)'
 expect 66 "$WALRUS" topic info nothing

@@ -116,6 +116,23 @@ out_has "group deleted: billing"
 ! grep -q "group billing, generation" "$tmp/out" || fail "a cursor of a group that is gone"
 expect 0 "$WALRUS" check
 
+# ---- lag, where topics are told of
+expect 0 "$WALRUS" cursor set events 1
+expect 0 "$WALRUS" topic info events
+grep -qE '^default +1 +3 ' "$tmp/out" || fail "topic info tells no lag"
+out_has "last error        none since the log was opened"
+expect 0 "$WALRUS" topic info events --json
+json '(o[0]["lag"] == 3 and o[0]["last_error"] is None) and [
+    (g["group"], g["cursor"], g["lag"]) for g in o[0]["groups"]] == [("default", 1, 3)]'
+expect 0 "$WALRUS" topic ls -l
+grep -qE '^ +4 +[0-9]+ +[0-9]+ +3 .* events$' "$tmp/out" || fail "topic ls -l tells no lag"
+expect 66 "$WALRUS" group describe nobody
+err_has "walrus group ls"
+expect 66 "$WALRUS" consume -g nobody events
+err_has "walrus group ls"
+expect 66 "$WALRUS" cursor get -g nobody events
+err_has "walrus group ls"
+
 # ---- damaged cursors
 damage() { # OFFSET LENGTH
     head -c "$2" /dev/zero | tr '\0' 'Z' | dd of="$WALRUS_DATA_DIR/cursors" bs=1 seek="$1" conv=notrunc status=none

@@ -216,7 +216,7 @@ struct walrus_log_info {
     char recovery_note[200];            /* the first finding in words, or empty */
 };
 
-/* Figures of the log now. Takes time with the number of topics, and waits for no I/O. */
+/* Figures of the log now. Cheap, whatever the number of topics, and waits for no I/O. */
 enum walrus_code walrus_log_info(struct walrus_log *log, struct walrus_log_info *info, struct walrus_error *error);
 
 /* ---- names: topics and namespaces -------------------------------------------------------------------------------- */
@@ -346,7 +346,13 @@ struct walrus_topic_info {
     uint64_t block_bytes; /* file space */
     uint64_t created_ns;
     uint64_t appended_ns; /* time of the last visible entry, else created_ns */
-    uint64_t damages;     /* damaged places known so far */
+    uint64_t damages;     /* damaged places known so far: that the open met, or a read since */
+    /* What a call on the topic failed with last, since the log was opened, for reasons that are not the caller's: full
+     * disk, I/O, damage, memory. WALRUS_OK: nothing. */
+    enum walrus_code last_error;
+    int last_errno;
+    uint64_t last_error_ns;
+    char last_error_message[200];
 };
 
 /* Never blocks on I/O. */
