@@ -126,7 +126,12 @@ static void *watch_main(void *argument)
     sigset_t set;
     int signal_number;
     watched_signals(&set);
-    sigwait(&set, &signal_number);
+    do {
+        sigwait(&set, &signal_number);
+        if (signal_number == SIGHUP && watch->on_hangup != NULL && !atomic_load(&watch->ended)) {
+            watch->on_hangup(watch->context);
+        }
+    } while (signal_number == SIGHUP && watch->on_hangup != NULL);
     fuse_session_exit(watch->session);
     /* Again and again: a nudge just before the loop's read would be lost. */
     while (!atomic_load(&watch->ended)) {
@@ -137,8 +142,11 @@ static void *watch_main(void *argument)
     return NULL;
 }
 
-int signals_watch(struct signal_watch *watch, struct fuse_session *session)
+int signals_watch(struct signal_watch *watch, struct fuse_session *session, void (*on_hangup)(void *context),
+                  void *context)
 {
+    watch->on_hangup = on_hangup;
+    watch->context = context;
     watch->session = session;
     watch->loop_thread = pthread_self();
     atomic_store(&watch->ended, false);

@@ -24,6 +24,8 @@ struct signal_watch {
     struct fuse_session *session;
     pthread_t loop_thread;
     pthread_t thread;
+    void (*on_hangup)(void *context);
+    void *context;
     atomic_bool ended;
 };
 
@@ -33,8 +35,12 @@ struct signal_watch {
  */
 void signals_block(void);
 
-/* Starts a thread that ends the session at one of those signals. The caller is the loop's thread. 0 or an errno. */
-int signals_watch(struct signal_watch *watch, struct fuse_session *session);
+/*
+ * Starts a thread that ends the session at SIGINT or SIGTERM, and at SIGHUP calls on_hangup or, where that is NULL,
+ * ends the session too. The caller is the loop's thread. 0 or an errno.
+ */
+int signals_watch(struct signal_watch *watch, struct fuse_session *session, void (*on_hangup)(void *context),
+                  void *context);
 
 /* Ends the thread. */
 void signals_unwatch(struct signal_watch *watch);

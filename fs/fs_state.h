@@ -27,7 +27,8 @@
 #define FS_MAX_WRITE_BYTES (1u << 20) /* largest WRITE request */
 
 struct fs {
-    const struct fs_options *options; /* constant from start to end, as are log and session */
+    const struct fs_options *options;      /* constant from start to end, as are log and session */
+    struct fs_options *changeable_options; /* the same, for reload_options() only */
     struct walrus_log *log;
     struct fuse_session *session;
     int data_dir_fd;

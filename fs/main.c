@@ -18,6 +18,8 @@
 #include "daemon.h"
 #include "fs_state.h"
 #include "mountpoint.h"
+#include "notify.h"
+#include "reload.h"
 #include "report.h"
 
 /* How long to wait for the lock of a predecessor that is still closing the log after its mount is gone. */
@@ -135,26 +137,47 @@ static int close_log(struct fs *fs)
     return code;
 }
 
+static void describe(struct fs *fs, char *text, size_t size)
+{
+    char transport[256];
+    transport_describe(&fs->transport, transport, sizeof transport);
+    snprintf(text, size, "serving %s through %s", fs->options->mountpoint, transport);
+}
+
 static void on_ready(struct fs *fs)
 {
-    char text[256];
+    char text[512];
+    describe(fs, text, sizeof text);
     if (fs->options->foreground) {
-        transport_describe(&fs->transport, text, sizeof text);
-        report("serving %s through %s", fs->options->mountpoint, text);
+        report_note("%s", text);
     }
     daemon_ready();
+    notify_ready(text);
+}
+
+static void on_hangup(void *context)
+{
+    struct fs *fs = context;
+    char text[512];
+    notify_reloading();
+    reload_options(fs->changeable_options);
+    describe(fs, text, sizeof text);
+    notify_ready(text);
 }
 
 /* Mounted: serves until unmounted or told to end. 0 or an errno. */
 static int serve_with_workers(struct fs *fs)
 {
     struct signal_watch watch;
-    int status = signals_watch(&watch, fs->session);
+    /* Where a terminal is the daemon's only master, its end is that of the mount. */
+    bool has_terminal = fs->options->foreground && isatty(STDERR_FILENO);
+    int status = signals_watch(&watch, fs->session, has_terminal ? NULL : on_hangup, fs);
     if (status == 0) {
         status = loop_run(fs, on_ready);
         transport_drain(&fs->transport);
         waiting_cancel_all(&fs->waitings, ENOTCONN);
         signals_unwatch(&watch);
+        notify_stopping();
     }
     return status;
 }
@@ -243,7 +266,11 @@ static int start(struct fs_options *options)
         return code;
     }
     struct error_list errors;
-    struct fs fs = {.options = options, .data_dir_fd = -1, .started_ns = fs_now_ns(), .errors = &errors};
+    struct fs fs = {.options = options,
+                    .changeable_options = options,
+                    .data_dir_fd = -1,
+                    .started_ns = fs_now_ns(),
+                    .errors = &errors};
     if (options_add_mount_options(options) != 0) {
         report("out of memory");
         return EX_OSERR;
@@ -268,6 +295,8 @@ int main(int argc, char **argv)
 {
     struct fs_options options;
     int code;
+    report_init();
+    notify_init();
     switch (options_parse(&options, argc, argv)) {
     case OPTIONS_OK:
         code = start(&options);

@@ -98,7 +98,7 @@ static void on_ready(struct fs *fs)
 static int serve_own(struct fs *fs)
 {
     struct signal_watch watch;
-    int status = signals_watch(&watch, fs->session);
+    int status = signals_watch(&watch, fs->session, NULL, NULL);
     if (status == 0) {
         status = loop_run(fs, on_ready);
         transport_drain(&fs->transport);

@@ -25,6 +25,8 @@ int cmd_trim(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);
 int cmd_dump(struct cli *cli, int argc, char **argv);
 int cmd_stat(struct cli *cli, int argc, char **argv);
+int cmd_mount(struct cli *cli, int argc, char **argv);
+int cmd_umount(struct cli *cli, int argc, char **argv);
 int cmd_bench(struct cli *cli, int argc, char **argv); /* argv[0] ends in writes, reads or batch */
 int cmd_bench_mount(struct cli *cli, int argc, char **argv);
 int cmd_bench_scale(struct cli *cli, int argc, char **argv);

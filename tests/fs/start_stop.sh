@@ -66,7 +66,7 @@ expect "the same log" one "$(cat "$MNT/topic")"
 fusermount3 -u "$MNT"
 
 # Signals end it cleanly: held lines are appended, the mount is gone, the exit code is 0.
-for signal in TERM INT HUP; do
+for signal in TERM INT; do
     start
     python3 -c "
 import os, sys, time
