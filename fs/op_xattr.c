@@ -135,19 +135,23 @@ void op_listxattr(fuse_req_t req, fuse_ino_t node_id, size_t size)
     request_run(request, handle_listxattr);
 }
 
+/* There are no access control lists; tools that copy permissions then do without. */
+static int refusal_of(const char *name)
+{
+    return strncmp(name, "system.", sizeof "system." - 1) == 0 ? EOPNOTSUPP : EPERM;
+}
+
 void op_setxattr(fuse_req_t req, fuse_ino_t node_id, const char *name, const char *value, size_t size, int flags)
 {
     (void)node_id;
-    (void)name;
     (void)value;
     (void)size;
     (void)flags;
-    fuse_reply_err(req, EPERM);
+    fuse_reply_err(req, refusal_of(name));
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t node_id, const char *name)
 {
     (void)node_id;
-    (void)name;
-    fuse_reply_err(req, EPERM);
+    fuse_reply_err(req, refusal_of(name));
 }
