@@ -21,7 +21,6 @@ struct consumer_key {
 
 struct consumer {
     struct consumer_key key;
-    size_t delimiter_length;
     struct fs *fs;
     struct walrus_topic *topic;
     struct walrus_cursor *cursor;
@@ -65,9 +64,6 @@ static enum walrus_code open_topic(struct consumer *consumer, struct walrus_log 
     }
     if (code == WALRUS_OK && info.id != place->topic_id) {
         code = fail(error, WALRUS_E_DELETED, ESTALE, "open consumer: the topic was deleted");
-    }
-    if (code == WALRUS_OK) {
-        consumer->delimiter_length = info.settings.framing == WALRUS_FRAMING_WRITE ? 0 : 1;
     }
     return code;
 }
@@ -200,6 +196,25 @@ enum walrus_code consumer_position(struct consumer *consumer, uint64_t *sequence
     return walrus_cursor_get(consumer->cursor, sequence, error);
 }
 
+void consumer_lock(struct consumer *consumer)
+{
+    pthread_mutex_lock(&consumer->mutex);
+}
+
+void consumer_unlock(struct consumer *consumer)
+{
+    pthread_mutex_unlock(&consumer->mutex);
+}
+
+enum walrus_code consumer_move_locked(struct consumer *consumer, uint64_t sequence, struct walrus_error *error)
+{
+    enum walrus_code code = walrus_cursor_set(consumer->cursor, sequence, error);
+    if (code == WALRUS_OK) {
+        consumer->claimant = NULL;
+    }
+    return code;
+}
+
 static bool claimed_by_another(const struct consumer *consumer, const struct open_file *holder)
 {
     return consumer->claimant != NULL && consumer->claimant != holder;
@@ -247,7 +262,8 @@ enum walrus_code consumer_take_one(struct consumer *consumer, const struct open_
 }
 
 enum walrus_code consumer_take_fitting(struct consumer *consumer, const struct open_file *holder, size_t bytes,
-                                       struct walrus_entries *entries, bool *claimed, struct walrus_error *error)
+                                       size_t delimiter_length, struct walrus_entries *entries, bool *claimed,
+                                       struct walrus_error *error)
 {
     const struct walrus_read_limits one = {.max_entries = 1};
     const struct walrus_read_limits fitting = {
@@ -260,7 +276,7 @@ enum walrus_code consumer_take_fitting(struct consumer *consumer, const struct o
     } else {
         code = walrus_cursor_read(consumer->cursor, &one, WALRUS_PEEK, entries, error);
         if (code == WALRUS_OK && entries->count > 0) {
-            if (entries->items[0].length + consumer->delimiter_length > bytes) {
+            if (entries->items[0].length + delimiter_length > bytes) {
                 consumer->claimant = holder;
                 *claimed = true;
             } else {

@@ -56,6 +56,14 @@ struct waiting *consumer_waiting(struct consumer *consumer, bool (*serve)(struct
 /* Next sequence of the group. */
 enum walrus_code consumer_position(struct consumer *consumer, uint64_t *sequence, struct walrus_error *error);
 
+/*
+ * Moves the cursor, durably; WALRUS_E_RANGE as walrus_cursor_set(). Claims end. Under the lock of the consumer, so that
+ * it can be where it was found before.
+ */
+enum walrus_code consumer_move_locked(struct consumer *consumer, uint64_t sequence, struct walrus_error *error);
+void consumer_lock(struct consumer *consumer);
+void consumer_unlock(struct consumer *consumer);
+
 /* The entry that the holder would get now; *found false: none, *sequence is where new ones will come. */
 enum walrus_code consumer_find_next(struct consumer *consumer, const struct open_file *holder, uint64_t *sequence,
                                     bool *found, struct walrus_error *error);
@@ -65,11 +73,12 @@ enum walrus_code consumer_take_one(struct consumer *consumer, const struct open_
                                    struct walrus_entries *entries, struct walrus_error *error);
 
 /*
- * Takes all entries that fit into `bytes` with their delimiters. If the first one alone does not fit, hands it out
- * without taking it, puts the holder's claim on it and sets *claimed. count 0 as above.
+ * Takes all entries that fit into `bytes` with their delimiters, of `delimiter_length` bytes. If the first one alone
+ * does not fit, hands it out without taking it, puts the holder's claim on it and sets *claimed. count 0 as above.
  */
 enum walrus_code consumer_take_fitting(struct consumer *consumer, const struct open_file *holder, size_t bytes,
-                                       struct walrus_entries *entries, bool *claimed, struct walrus_error *error);
+                                       size_t delimiter_length, struct walrus_entries *entries, bool *claimed,
+                                       struct walrus_error *error);
 
 /* Takes the entry that the holder's claim is on, and ends the claim. On failure the claim stays. */
 enum walrus_code consumer_take_claimed(struct consumer *consumer, const struct open_file *holder,

@@ -63,7 +63,8 @@ static enum walrus_code next_entries(struct request *request, struct open_file *
                                      struct walrus_error *error)
 {
     if (file->kind == &file_kind_nonblock) {
-        return consumer_take_fitting(file->consumer, file, request->size, &file->entries, oversized, error);
+        return consumer_take_fitting(file->consumer, file, request->size, file->delimiter_length, &file->entries,
+                                     oversized, error);
     }
     const struct walrus_read_limits limits = {.max_bytes = request->size, .count_delimiters = true};
     enum walrus_code code = walrus_read_entries(file->topic, &file->peek_position, &limits, &file->entries, error);
@@ -104,6 +105,7 @@ static bool handle_nonblock_read(struct request *request, bool may_wait)
         return false;
     }
     open_file_lock(file, true);
+    open_file_follow_framing(request->fs, file);
     if (file->piece_active) {
         reply_piece(request, file);
     } else {

@@ -41,6 +41,7 @@ static int take_next(struct fs *fs, struct open_file *file, bool *taken)
         if (next->count == 0) {
             return status_at_end(file);
         }
+        open_file_follow_framing(fs, file);
         /* An empty entry without a delimiter shows no byte, which a reader would take for the end. */
     } while (open_file_shown_length(file, &next->items[0]) == 0);
     struct walrus_entries last = file->entries;

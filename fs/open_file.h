@@ -168,6 +168,7 @@ extern const struct file_kind file_kind_stats;
 extern const struct file_kind file_kind_metrics;
 extern const struct file_kind file_kind_follow; /* file_follow.c, as the next */
 extern const struct file_kind file_kind_peek;
-extern const struct file_kind file_kind_batch; /* file_batch.c */
+extern const struct file_kind file_kind_cursor; /* file_cursor.c */
+extern const struct file_kind file_kind_batch;  /* file_batch.c */
 
 #endif

@@ -59,6 +59,14 @@ static const struct view views[] = {
      .has_groups = true,
      .kind = &file_kind_peek,
      .names = &view_names_groups},
+    {.name = ".cursor",
+     .shape = VIEW_TREE,
+     .file_mode = 0666,
+     .directory_mode = 01555,
+     .has_groups = true,
+     .writable = true,
+     .kind = &file_kind_cursor,
+     .names = &view_names_groups},
     {.name = ".follow", .shape = VIEW_TREE, .file_mode = 0444, .directory_mode = 01555, .kind = &file_kind_follow},
 };
 

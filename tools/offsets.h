@@ -7,27 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../fs/offset_text.h"
 #include "cli.h"
 
 #define OFFSETS_HELP                                                                                                   \
     "start, end, stored (the group's cursor), N (sequence), +N (from the start; in B: from A), "                       \
     "-N (before the end), @SECONDS or 2026-01-31[T12:00[:00]] (UTC), -90s -15m -1h -7d (ago)"
-
-enum offset_kind {
-    OFFSET_START,
-    OFFSET_END,
-    OFFSET_STORED,
-    OFFSET_SEQUENCE,
-    OFFSET_PLUS,
-    OFFSET_MINUS,
-    OFFSET_TIME, /* value: ns since the epoch */
-    OFFSET_AGO,  /* value: ns */
-};
-
-struct offset {
-    enum offset_kind kind;
-    uint64_t value;
-};
 
 struct offset_range {
     struct offset from;

@@ -77,7 +77,7 @@ done <"$WORK/names"
 cd /
 stop
 start -o showctl
-for name in .batch .consume .drain .follow .peek; do
+for name in .batch .consume .cursor .drain .follow .peek; do
     ls -A "$MNT" | grep -qxF "$name" || fail "-o showctl does not list $name"
 done
 finish
