@@ -72,8 +72,9 @@ struct io {
     bool no_threads; /* what is else done in the background is done by whom it comes from: a simulated disk then sees
                         the same operations in the same order each time */
     bool uring_active;
-    char uring_reason[120]; /* why io_uring is not used, or not for all; or empty */
-    _Atomic int map_error;  /* errno of a file that was to be mapped and could not: it is read and written instead */
+    _Atomic int uring_error; /* errno of a submission that was refused: from then on system calls serve */
+    char uring_reason[120];  /* why io_uring is not used, or not for all; or empty */
+    _Atomic int map_error;   /* errno of a file that was to be mapped and could not: it is read and written instead */
     /* Small writes to new space are cheaper when it was filled with zeros before, by writes of this size; 0: not so. */
     size_t zeros_ahead_bytes;
 };

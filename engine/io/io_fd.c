@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/openat2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,8 +123,11 @@ static int fd_submit(struct io *io, struct io_request *requests, size_t request_
     /* A single read is a pread, and waking the kernel's thread for a single write takes longer than the write
      * (measured: a batch of 256 entries takes half the time without); several go out as one submission. */
     bool alone = request_count == 1 && (of(io)->uring_defers || requests[0].direction == IO_READ);
-    if (of(io)->rings && !alone) {
-        int rc = uring_pool_submit(of(io)->rings, requests, request_count);
+    if (of(io)->rings && !alone && atomic_load_explicit(&io->uring_error, memory_order_relaxed) == 0) {
+        int refused = 0;
+        int rc = uring_pool_submit(of(io)->rings, requests, request_count, &refused);
+        if (refused != 0)
+            atomic_store(&io->uring_error, refused);
         if (rc == 0)
             return 0;
     }

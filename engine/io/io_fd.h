@@ -31,10 +31,12 @@ int io_fd_descriptor(struct io *io, const char *name, unsigned flags);
 
 /*
  * Rings kept for reuse, one per concurrent submitter. NULL when io_uring does not work here: `reason` says why.
- * Submitting carries out all requests (raw results in them) and returns 0, or a negated errno when nothing was started.
+ * Submitting carries out all requests (raw results in them) and returns 0, or a negated errno: then nothing of them is
+ * under way any more, and all have to be carried out otherwise. *refused: the errno, if the kernel takes no
+ * submissions.
  */
 struct uring_pool *uring_pool_create(char *reason, size_t reason_size);
 void uring_pool_destroy(struct uring_pool *pool);
-int uring_pool_submit(struct uring_pool *pool, struct io_request *requests, size_t request_count);
+int uring_pool_submit(struct uring_pool *pool, struct io_request *requests, size_t request_count, int *refused);
 
 #endif

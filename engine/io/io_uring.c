@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <liburing.h>
 
@@ -123,6 +124,26 @@ static void give_ring(struct uring_pool *pool, struct io_uring *ring)
         ring_destroy(ring);
 }
 
+static unsigned take_completions(struct io_uring *ring)
+{
+    struct io_uring_cqe *cqe;
+    unsigned taken = 0;
+    for (; io_uring_peek_cqe(ring, &cqe) == 0; taken++) {
+        struct io_request *request = io_uring_cqe_get_data(cqe);
+        request->result = cqe->res;
+        io_uring_cqe_seen(ring, cqe);
+    }
+    return taken;
+}
+
+/* Without a call that could be refused. The kernel uses the caller's memory until the last of them has ended, and would
+ * write again what somebody else has written since. */
+static void await_stragglers(struct io_uring *ring, unsigned count)
+{
+    while ((count -= take_completions(ring)) > 0)
+        usleep(100);
+}
+
 /* Submits up to RING_ENTRIES requests and waits for all of them. 0, or a negated errno: the ring is unusable then. */
 static int submit_round(struct io_uring *ring, struct io_request *requests, unsigned count)
 {
@@ -138,21 +159,17 @@ static int submit_round(struct io_uring *ring, struct io_request *requests, unsi
     unsigned submitted = 0, completed = 0;
     while (completed < count) {
         int rc = io_uring_submit_and_wait(ring, 1);
-        if (rc < 0 && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY)
-            return submitted == 0 ? rc : -EIO;
-        submitted += rc > 0 ? (unsigned)rc : 0;
-        struct io_uring_cqe *cqe;
-        while (io_uring_peek_cqe(ring, &cqe) == 0) {
-            struct io_request *request = io_uring_cqe_get_data(cqe);
-            request->result = cqe->res;
-            io_uring_cqe_seen(ring, cqe);
-            completed++;
+        if (rc < 0 && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY) {
+            await_stragglers(ring, submitted - completed);
+            return rc;
         }
+        submitted += rc > 0 ? (unsigned)rc : 0;
+        completed += take_completions(ring);
     }
     return 0;
 }
 
-int uring_pool_submit(struct uring_pool *pool, struct io_request *requests, size_t request_count)
+int uring_pool_submit(struct uring_pool *pool, struct io_request *requests, size_t request_count, int *refused)
 {
     int error = 0;
     struct io_uring *ring = take_ring(pool, &error);
@@ -165,9 +182,10 @@ int uring_pool_submit(struct uring_pool *pool, struct io_request *requests, size
         unsigned part = request_count - done < RING_ENTRIES ? (unsigned)(request_count - done) : RING_ENTRIES;
         int rc = submit_round(ring, requests + done, part);
         if (rc < 0) {
-            /* Completions may still be under way: the ring ends (which waits for them) rather than being used again. */
+            /* What it has not taken stands in its queue: it ends rather than being used again. */
             ring_destroy(ring);
-            return done == 0 ? rc : 0;
+            *refused = -rc;
+            return rc;
         }
         done += part;
     }

@@ -312,8 +312,13 @@ static void fill_io_info(const struct walrus_log *log, struct walrus_log_info *i
     if (map_error != 0)
         snprintf(info->backend_reason, sizeof(info->backend_reason), "a segment file could not be mapped: %s",
                  strerror_r(map_error, text, sizeof(text)));
-    info->io_uring_active = info->io_uring_writes = info->io_uring_reads = io->uring_active;
-    snprintf(info->io_uring_reason, sizeof(info->io_uring_reason), "%s", io->uring_reason);
+    int uring_error = atomic_load(&io->uring_error);
+    info->io_uring_active = info->io_uring_writes = info->io_uring_reads = io->uring_active && uring_error == 0;
+    if (uring_error != 0)
+        snprintf(info->io_uring_reason, sizeof(info->io_uring_reason), "io_uring_enter: %s",
+                 strerror_r(uring_error, text, sizeof(text)));
+    else
+        snprintf(info->io_uring_reason, sizeof(info->io_uring_reason), "%s", io->uring_reason);
 }
 
 void log_fill_info(struct walrus_log *log, struct walrus_log_info *info)
