@@ -67,6 +67,7 @@ static int fill_options(struct request *request, const struct open_file *file, s
     transport_describe(&fs->transport, transport, sizeof transport);
     text_printf(text, "data_dir=%s\n", options->data_dir);
     text_printf(text, "mountpoint=%s\n", options->mountpoint);
+    text_printf(text, "config=%s\n", options->config_text != NULL ? options->config_text : "");
     text_printf(text, "key=%s\n", options->log.instance_key != NULL ? options->log.instance_key : "");
     int status = add_log_options(fs, text);
     text_printf(text, "nonblock=%s\n", nonblock[options->nonblock]);

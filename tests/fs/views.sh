@@ -161,6 +161,20 @@ expect "as the log" "yes" "$(figure sync_inherited settings)"
 expect "reasons" "configure 'settings': its framing is fixed, since it has entries" \
     "$(sed -n 's/^last_error ENOTEMPTY //p' .stat/settings)"
 
+# Those who wait for entries likewise.
+touch late
+timeout 30 head -c4 .consume/late >"$WORK/late" &
+waiter=$!
+exec 8<.drain/late
+echo framing=nul >.config/late
+printf 'one\0' >>late
+wait $waiter
+printf 'two\0' >>late
+head -c4 <&8 >"$WORK/drained"
+exec 8<&-
+printf 'one\0' | cmp -s - "$WORK/late" || fail "a reader that waits: $(od -c "$WORK/late")"
+printf 'two\0' | cmp -s - "$WORK/drained" || fail "a reader that was there before: $(od -c "$WORK/drained")"
+
 # One write(2), one entry; and a file that is open when the framing changes goes by the new one.
 touch chunks
 exec 8>>chunks
