@@ -167,6 +167,9 @@ void look_at_retention(struct run *run)
             continue;
         uint64_t now = run->threads ? now_ns() : run->clock_ns;
         limits[t] = policy_limit(run, topic, now, true);
+        /* Where no policy frees anything, a block that a trim to the end left as the last one stays for now. */
+        if (limits[t] <= topic->first)
+            limits[t] = 0;
         uint64_t high = policy_limit(run, topic, now, false);
         if (high > topic->first_high)
             topic->first_high = high;
