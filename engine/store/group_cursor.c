@@ -10,6 +10,7 @@
 #include "store/log.h"
 #include "store/recovery.h"
 #include "store/retention.h"
+#include "store/sabotage.h"
 #include "store/seek.h"
 #include "store/watch.h"
 
@@ -237,7 +238,7 @@ static uint64_t lowest_locked(const struct group_cursor *cursor, uint64_t first,
 struct cursor_place group_cursor_low_without_locked(const struct group_cursor *cursor, uint64_t first, uint64_t end)
 {
     struct cursor_place low = {cursor->position.sequence, cursor->position.offset};
-    if (!cursor->outstanding.root)
+    if (!cursor->outstanding.root || SABOTAGED(taken_is_done))
         return low;
     low.sequence = lowest_locked(cursor, first, end);
     if (low.sequence == cursor->position.sequence)

@@ -10,6 +10,7 @@
 #include "format/name.h"
 #include "store/group_cursor.h"
 #include "store/log.h"
+#include "store/sabotage.h"
 
 static enum walrus_code no_memory(struct walrus_error *error)
 {
@@ -276,7 +277,7 @@ enum walrus_code groups_create(struct walrus_log *log, const char *name, const s
     if (code != WALRUS_OK)
         return error_prefix(error, code, "create group '%s'", name);
 
-    code = catalog_wait(&log->catalog, ticket, error);
+    code = SABOTAGED(group_unsynced) ? WALRUS_OK : catalog_wait(&log->catalog, ticket, error);
 
     pthread_mutex_lock(&table->lock);
     group->pending = false;
@@ -311,7 +312,7 @@ enum walrus_code groups_configure(struct walrus_log *log, const char *name,
     }
     pthread_mutex_unlock(&table->lock);
     if (code == WALRUS_OK)
-        code = catalog_wait(&log->catalog, ticket, error);
+        code = SABOTAGED(group_unsynced) ? WALRUS_OK : catalog_wait(&log->catalog, ticket, error);
     return error_prefix(error, code, "configure group '%s'", name);
 }
 
@@ -341,7 +342,7 @@ enum walrus_code groups_delete(struct walrus_log *log, const char *name, struct 
     if (code != WALRUS_OK)
         return error_prefix(error, code, "delete group '%s'", name);
 
-    code = catalog_wait(&log->catalog, ticket, error);
+    code = SABOTAGED(group_unsynced) ? WALRUS_OK : catalog_wait(&log->catalog, ticket, error);
 
     pthread_mutex_lock(&table->lock);
     group->pending = false;

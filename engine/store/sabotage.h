@@ -17,6 +17,8 @@ struct store_sabotage {
     bool no_ring_check;        /* recovery keeps parts of such a batch though others are missing */
     bool newer_segment_only;   /* a sync leaves out the segments that a topic wrote before its newest one */
     bool clean_state_kept;     /* an open leaves the clean mark as it is, and believes such a one */
+    bool group_unsynced;       /* a group is made and deleted without making that durable */
+    bool taken_is_done;        /* a cursor is persisted behind what was taken and not acknowledged */
     bool mark_before_sync;     /* a clean mark names what was not synced */
 };
 extern struct store_sabotage store_sabotage;

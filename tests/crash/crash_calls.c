@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void unexpected(struct script *script, const struct walrus_error *error)
+void script_unexpected(struct script *script, const struct walrus_error *error)
 {
     if (script->visits->finding.found)
         return;
@@ -18,14 +18,14 @@ static void unexpected(struct script *script, const struct walrus_error *error)
 }
 
 /* A call other than append failed: whether it took effect is open, so the script ends with it in flight. */
-static void give_up(struct script *script, const struct walrus_error *error)
+void script_give_up(struct script *script, const struct walrus_error *error)
 {
     if (!script->may_fail)
-        unexpected(script, error);
+        script_unexpected(script, error);
     script->over = true;
 }
 
-static void note_in_flight(struct script *script, const char *what, const char *name)
+void script_note(struct script *script, const char *what, const char *name)
 {
     static _Thread_local char text[80];
     snprintf(text, sizeof text, "%s %s", what, name);
@@ -38,27 +38,11 @@ static void note_in_flight(struct script *script, const char *what, const char *
 bool script_open_log(struct script *script)
 {
     struct walrus_error error = {0};
-    note_in_flight(script, "open", "log");
+    script_note(script, "open", "log");
     if (open_disk(script->disk, &script->visits->options, &script->log, &error) == WALRUS_OK)
         return true;
-    give_up(script, &error);
+    script_give_up(script, &error);
     return false;
-}
-
-static bool close_cursor(struct script *script, struct model_topic *topic)
-{
-    struct walrus_error error = {0};
-    if (!topic->cursor)
-        return true;
-    note_in_flight(script, "close cursor of", topic->name);
-    enum walrus_code code = walrus_cursor_close(topic->cursor, &error);
-    topic->cursor = NULL;
-    if (code != WALRUS_OK) {
-        give_up(script, &error);
-        return false;
-    }
-    model_cursor_persisted(topic);
-    return true;
 }
 
 static void close_handle(struct model_topic *topic)
@@ -71,14 +55,14 @@ bool script_close_log(struct script *script)
 {
     struct walrus_error error = {0};
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
-        close_cursor(script, &script->model.topics[i]);
+        script_close_cursors(script, &script->model.topics[i]);
         close_handle(&script->model.topics[i]);
     }
-    note_in_flight(script, "close", "log");
+    script_note(script, "close", "log");
     enum walrus_code code = walrus_close(script->log, &error);
     script->log = NULL;
     if (code != WALRUS_OK) {
-        give_up(script, &error);
+        script_give_up(script, &error);
         return false;
     }
     if (!script->over)
@@ -101,10 +85,10 @@ static struct model_topic *ready_topic(struct script *script, struct model_topic
     if (topic->handle)
         return topic;
     if (topic->exists) {
-        note_in_flight(script, "open topic", topic->name);
+        script_note(script, "open topic", topic->name);
         if (walrus_topic_open(script->log, topic->name, 0, NULL, &topic->handle, &error) == WALRUS_OK)
             return topic;
-        give_up(script, &error);
+        script_give_up(script, &error);
         return NULL;
     }
     static const enum walrus_sync_mode modes[] = {WALRUS_SYNC_INHERIT, WALRUS_SYNC_INHERIT, WALRUS_SYNC_EACH,
@@ -112,19 +96,19 @@ static struct model_topic *ready_topic(struct script *script, struct model_topic
     enum walrus_sync_mode mode = modes[random_below(random, 4)];
     uint32_t bits = 0600 | (uint32_t)random_below(random, 64);
     struct walrus_topic_settings settings = {.attributes = {.mode = bits}, .sync = {.mode = mode}};
-    note_in_flight(script, "create topic", topic->name);
+    script_note(script, "create topic", topic->name);
     model_topic_creating(&script->model, topic, mode == WALRUS_SYNC_INHERIT ? script->visits->options.sync.mode : mode,
                          bits);
     if (walrus_topic_open(script->log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, &settings, &topic->handle,
                           &error) != WALRUS_OK) {
-        give_up(script, &error);
+        script_give_up(script, &error);
         return NULL;
     }
     model_topic_created(&script->model, topic);
     return topic;
 }
 
-static struct model_topic *some_topic(struct script *script)
+struct model_topic *script_some_topic(struct script *script)
 {
     struct random_source *random = &script->random;
     size_t index = random_below(random, random_percent(random, 70) ? 2 : MODEL_TOPICS);
@@ -157,18 +141,18 @@ static void append_ended(struct script *script, struct model_topic *topic, enum 
     }
     model_pending_failed(topic);
     if (!script->may_fail)
-        unexpected(script, error);
+        script_unexpected(script, error);
 }
 
 static void append_one(struct script *script)
 {
-    struct model_topic *topic = some_topic(script);
+    struct model_topic *topic = script_some_topic(script);
     struct walrus_receipt receipt = {0};
     struct walrus_error error = {0};
     if (!topic)
         return;
     unsigned flags = random_percent(&script->random, 15) ? WALRUS_DURABLE : 0;
-    note_in_flight(script, flags ? "durable append to" : "append to", topic->name);
+    script_note(script, flags ? "durable append to" : "append to", topic->name);
     struct model_entry *entry = model_add_pending(&script->model, topic, some_length(&script->random), true);
     enum walrus_code code = walrus_append(topic->handle, entry->bytes, entry->length, flags, &receipt, &error);
     append_ended(script, topic, code, flags, &receipt, &error);
@@ -177,7 +161,7 @@ static void append_one(struct script *script)
 static void append_batch(struct script *script)
 {
     struct walrus_slice slices[40];
-    struct model_topic *topic = some_topic(script);
+    struct model_topic *topic = script_some_topic(script);
     struct walrus_receipt receipt = {0};
     struct walrus_error error = {0};
     struct random_source *random = &script->random;
@@ -185,7 +169,7 @@ static void append_batch(struct script *script)
         return;
     unsigned flags = random_percent(random, 15) ? WALRUS_DURABLE : 0;
     size_t count = 1 + random_below(random, random_percent(random, 85) ? 8 : 40);
-    note_in_flight(script, flags ? "durable batch to" : "batch to", topic->name);
+    script_note(script, flags ? "durable batch to" : "batch to", topic->name);
     for (size_t i = 0; i < count; i++) {
         size_t length = some_length(random);
         if (count > 8)
@@ -217,7 +201,7 @@ static void append_shared(struct script *script)
             return;
         durable |= topics[i]->sync == WALRUS_SYNC_EACH;
     }
-    note_in_flight(script, flags ? "durable batch over topics with" : "batch over topics with", topics[0]->name);
+    script_note(script, flags ? "durable batch over topics with" : "batch over topics with", topics[0]->name);
     uint32_t shared = model_add_shared(&script->model);
     for (size_t i = 0; i < count; i++) {
         size_t length = some_length(random) % (count > 8 ? 1000 : 20000);
@@ -246,106 +230,44 @@ static void append_shared(struct script *script)
     if (code == WALRUS_OK && durable)
         model_topic_is_durable(&script->model, topics[0]);
     if (code != WALRUS_OK && !script->may_fail)
-        unexpected(script, &error);
-}
-
-static bool open_cursor(struct script *script, struct model_topic *topic)
-{
-    struct walrus_error error = {0};
-    struct walrus_consistency own = {.mode = random_percent(&script->random, 40) ? WALRUS_STRICTLY_AT_ONCE
-                                                                                 : WALRUS_AT_LEAST_ONCE,
-                                     .interval_entries = 1 + (uint32_t)random_below(&script->random, 8)};
-    if (topic->cursor)
-        return true;
-    const struct walrus_consistency *used = random_percent(&script->random, 50) ? &own : NULL;
-    note_in_flight(script, "open cursor of", topic->name);
-    if (walrus_cursor_open(topic->handle, NULL, used, &topic->cursor, &error) != WALRUS_OK) {
-        give_up(script, &error);
-        return false;
-    }
-    if (!used)
-        used = &script->visits->options.consistency;
-    topic->cursor_interval = used->mode == WALRUS_STRICTLY_AT_ONCE ? 0 : used->interval_entries;
-    return true;
-}
-
-static void read_cursor(struct script *script, unsigned flags)
-{
-    struct model_topic *topic = some_topic(script);
-    struct walrus_entries entries = {0};
-    struct walrus_error error = {0};
-    struct walrus_read_limits limits = {0};
-    if (!topic || !open_cursor(script, topic))
-        return;
-    if (random_percent(&script->random, 60)) {
-        limits.max_bytes = random_below(&script->random, 6000);
-        limits.max_entries = 1 + random_below(&script->random, 10);
-    }
-    note_in_flight(script, flags & WALRUS_PEEK ? "peek at" : "consume from", topic->name);
-    if (!(flags & WALRUS_PEEK))
-        model_cursor_moving(topic);
-    enum walrus_code code = walrus_cursor_read(topic->cursor, &limits, flags, &entries, &error);
-    if (code != WALRUS_OK) {
-        give_up(script, &error);
-        walrus_entries_free(&entries);
-        return;
-    }
-    bool right = entries.count > 0 || topic->cursor_next == topic->count;
-    for (size_t i = 0; right && i < entries.count; i++) {
-        uint64_t sequence = topic->cursor_next + i;
-        right = sequence < topic->count && entries.items[i].sequence == sequence &&
-                entries.items[i].length == topic->entries[sequence].length &&
-                memcmp(entries.items[i].data, topic->entries[sequence].bytes, entries.items[i].length) == 0;
-    }
-    if (!right)
-        finding_set(&script->visits->finding, "%s gave wrong entries (%zu from %llu of %zu)\n  again: --script %llu",
-                    script->model.in_flight, entries.count, (unsigned long long)topic->cursor_next, topic->count,
-                    (unsigned long long)script->plan->seed);
-    if (!(flags & WALRUS_PEEK))
-        model_cursor_moved(topic, entries.count);
-    walrus_entries_free(&entries);
-}
-
-static void set_cursor(struct script *script)
-{
-    struct model_topic *topic = some_topic(script);
-    struct walrus_error error = {0};
-    if (!topic || !open_cursor(script, topic))
-        return;
-    uint64_t target = random_between(&script->random, topic->first, topic->count);
-    note_in_flight(script, "set cursor of", topic->name);
-    topic->cursor_set_to = target;
-    if (walrus_cursor_set(topic->cursor, target, &error) != WALRUS_OK) {
-        give_up(script, &error);
-        return;
-    }
-    topic->cursor_next = target;
-    model_cursor_persisted(topic);
+        script_unexpected(script, &error);
 }
 
 static void trim(struct script *script)
 {
-    struct model_topic *topic = some_topic(script);
+    struct model_topic *topic = script_some_topic(script);
     struct walrus_error error = {0};
     if (!topic)
         return;
     uint64_t target = random_between(&script->random, topic->first, topic->count);
-    note_in_flight(script, "trim", topic->name);
+    script_note(script, "trim", topic->name);
     model_topic_trimming(topic, target);
     if (walrus_topic_trim(topic->handle, target, &error) != WALRUS_OK)
-        give_up(script, &error);
+        script_give_up(script, &error);
     else
         model_topic_trimmed(topic, target);
+}
+
+/* The entries before this one are done with, for every group that has a cursor. */
+static uint64_t consumed(const struct model_topic *topic)
+{
+    uint64_t lowest = UINT64_MAX;
+    for (size_t g = 0; g < MODEL_GROUPS; g++) {
+        uint64_t low = model_cursor_low(&topic->cursors[g]);
+        if (topic->cursors[g].exists && low < lowest)
+            lowest = low;
+    }
+    return lowest == UINT64_MAX ? 0 : lowest;
 }
 
 /* The look that a thread of the log would take by itself. What it frees, every group has passed durably. */
 static void retain(struct script *script)
 {
-    note_in_flight(script, "retention", "of the log");
+    script_note(script, "retention", "of the log");
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
         struct model_topic *topic = &script->model.topics[i];
         if (topic->exists && script->visits->options.retention.mode == WALRUS_RETAIN_CONSUMED)
-            model_topic_trimming(topic, topic->cursor_next < topic->count ? topic->cursor_next : topic->count);
+            model_topic_trimming(topic, consumed(topic));
     }
     janitor_look(&script->log->janitor, UINT64_MAX);
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
@@ -367,39 +289,39 @@ static void sync_something(struct script *script)
 {
     struct walrus_error error = {0};
     if (random_percent(&script->random, 50)) {
-        note_in_flight(script, "sync", "log");
+        script_note(script, "sync", "log");
         if (walrus_sync(script->log, &error) != WALRUS_OK)
-            give_up(script, &error);
+            script_give_up(script, &error);
         else
             model_all_durable(&script->model, false);
         return;
     }
-    struct model_topic *topic = some_topic(script);
+    struct model_topic *topic = script_some_topic(script);
     if (!topic)
         return;
-    note_in_flight(script, "sync topic", topic->name);
+    script_note(script, "sync topic", topic->name);
     if (walrus_topic_sync(topic->handle, &error) != WALRUS_OK)
-        give_up(script, &error);
+        script_give_up(script, &error);
     else
         model_topic_is_durable(&script->model, topic);
 }
 
 static void delete_topic(struct script *script)
 {
-    struct model_topic *topic = some_topic(script);
+    struct model_topic *topic = script_some_topic(script);
     struct walrus_error error = {0};
-    if (!topic || !close_cursor(script, topic))
+    if (!topic || !script_close_cursors(script, topic))
         return;
-    note_in_flight(script, "delete topic", topic->name);
+    script_note(script, "delete topic", topic->name);
     topic->deleting = true;
     if (random_percent(&script->random, 50))
         close_handle(topic);
     if (walrus_topic_delete(script->log, topic->name, &error) != WALRUS_OK) {
-        give_up(script, &error);
+        script_give_up(script, &error);
         return;
     }
     model_topic_deleted(&script->model, topic);
-    note_in_flight(script, "close deleted topic", topic->name);
+    script_note(script, "close deleted topic", topic->name);
     close_handle(topic);
 }
 
@@ -423,17 +345,17 @@ static void change_namespace(struct script *script)
     bool remove = name_space->exists;
     bool used = remove && namespace_is_used(script, name_space);
     bool parent_missing = strcmp(name_space->name, "deep/er") == 0 && !script->model.namespaces[1].exists;
-    note_in_flight(script, remove ? "remove namespace" : "create namespace", name_space->name);
+    script_note(script, remove ? "remove namespace" : "create namespace", name_space->name);
     name_space->changing = !used && !parent_missing;
     enum walrus_code code = remove ? walrus_namespace_remove(script->log, name_space->name, &error)
                                    : walrus_namespace_create(script->log, name_space->name, NULL, &error);
     if (used || parent_missing) {
         if (code != (used ? WALRUS_E_NOT_EMPTY : WALRUS_E_NOT_FOUND) && !script->may_fail)
-            unexpected(script, &error);
+            script_unexpected(script, &error);
         return;
     }
     if (code != WALRUS_OK) {
-        give_up(script, &error);
+        script_give_up(script, &error);
         return;
     }
     name_space->changing = false;
@@ -445,15 +367,15 @@ static void change_namespace(struct script *script)
 
 static void set_attributes(struct script *script)
 {
-    struct model_topic *topic = some_topic(script);
+    struct model_topic *topic = script_some_topic(script);
     struct walrus_error error = {0};
     if (!topic || topic->mode_count == MODEL_MODES)
         return;
     struct walrus_attributes attributes = {.mode = 0600 | (uint32_t)random_below(&script->random, 64)};
-    note_in_flight(script, "set attributes of", topic->name);
+    script_note(script, "set attributes of", topic->name);
     topic->modes[topic->mode_count++] = attributes.mode;
     if (walrus_set_attributes(script->log, topic->name, &attributes, &error) != WALRUS_OK)
-        give_up(script, &error);
+        script_give_up(script, &error);
 }
 
 /* The power fails and comes back, and the script goes on with what is left. */
@@ -469,9 +391,11 @@ static void power_cut(struct script *script)
     memory_disk_knobs(old)->on_operation = NULL;
     /* The old log is no more; only its memory is wanted back. */
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
-        walrus_cursor_close(script->model.topics[i].cursor, NULL);
+        for (size_t g = 0; g < MODEL_GROUPS; g++) {
+            walrus_cursor_close(script->model.topics[i].cursors[g].handle, NULL);
+            script->model.topics[i].cursors[g].handle = NULL;
+        }
         walrus_topic_close(script->model.topics[i].handle);
-        script->model.topics[i].cursor = NULL;
         script->model.topics[i].handle = NULL;
     }
     walrus_close(script->log, NULL);
@@ -482,7 +406,7 @@ static void power_cut(struct script *script)
     if (!script_open_log(script))
         return;
     script->after_cut = false;
-    note_in_flight(script, "look at", "the recovered log");
+    script_note(script, "look at", "the recovered log");
     expect_from_model(&expected, &script->model);
     if (!verify_log(script->log, &expected, false, &seen, &finding)) {
         finding_set(&script->visits->finding, "power cut in the workload: %s\n  again: --script %llu --operation %llu",
@@ -490,9 +414,16 @@ static void power_cut(struct script *script)
         script->over = true;
         return;
     }
-    for (size_t i = 0; i < MODEL_TOPICS; i++)
-        model_topic_recovered(&script->model, &script->model.topics[i], seen.topics[i].exists, seen.topics[i].first,
-                              seen.topics[i].count, seen.topics[i].cursor, seen.topics[i].mode, seen.topics[i].sync);
+    for (size_t i = 0; i < MODEL_TOPICS; i++) {
+        struct model_topic *topic = &script->model.topics[i];
+        model_topic_recovered(&script->model, topic, seen.topics[i].exists, seen.topics[i].first, seen.topics[i].count,
+                              seen.topics[i].mode, seen.topics[i].sync);
+        for (size_t g = 0; g < MODEL_GROUPS; g++)
+            model_cursor_recovered(topic, &topic->cursors[g], seen.topics[i].cursors[g].exists,
+                                   seen.topics[i].cursors[g].sequence);
+    }
+    for (size_t g = 0; g < MODEL_GROUPS; g++)
+        script->model.groups[g] = (struct model_group){script->model.groups[g].name, seen.groups[g], false};
     for (size_t i = 0; i < MODEL_NAMESPACES; i++)
         script->model.namespaces[i].exists = script->model.namespaces[i].durable = seen.namespaces[i];
 }
@@ -502,10 +433,25 @@ void script_call(struct script *script)
     static const struct {
         unsigned percent;
         void (*call)(struct script *script);
-    } calls[] = {{27, append_one},      {11, append_batch},  {12, append_shared},
-                 {4, set_cursor},       {7, sync_something}, {4, delete_topic},
-                 {4, change_namespace}, {2, set_attributes}, {3, reopen},
-                 {3, power_cut},        {3, trim},           {2, retain}};
+    } calls[] = {{20, append_one},
+                 {9, append_batch},
+                 {10, append_shared},
+                 {7, sync_something},
+                 {4, delete_topic},
+                 {4, change_namespace},
+                 {2, set_attributes},
+                 {3, reopen},
+                 {3, power_cut},
+                 {3, trim},
+                 {4, retain},
+                 {2, script_change_group},
+                 {4, script_set_cursor},
+                 {8, script_consume},
+                 {3, script_peek},
+                 {5, script_take},
+                 {5, script_acknowledge},
+                 {2, script_give_back},
+                 {2, script_close_cursor}};
     unsigned drawn = (unsigned)random_below(&script->random, 100);
     script->calls++;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
@@ -515,10 +461,4 @@ void script_call(struct script *script)
         }
         drawn -= calls[i].percent;
     }
-    if (drawn < 3) {
-        struct model_topic *topic = &script->model.topics[random_below(&script->random, 2)];
-        close_cursor(script, topic);
-        return;
-    }
-    read_cursor(script, drawn < 6 ? WALRUS_PEEK : 0);
 }

@@ -60,6 +60,14 @@ static bool break_something(struct script_plan *plan, const char *what)
         store_sabotage.shared_parts_alone = true;
         return true;
     }
+    if (strcmp(what, "group") == 0) {
+        store_sabotage.group_unsynced = true;
+        return true;
+    }
+    if (strcmp(what, "taken") == 0) {
+        store_sabotage.taken_is_done = true;
+        return true;
+    }
     if (strcmp(what, "clean-state-kept") == 0) {
         store_sabotage.clean_state_kept = true;
         return true;

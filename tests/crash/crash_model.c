@@ -3,8 +3,10 @@
 #include "../support/payload.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const topic_names[MODEL_TOPICS] = {"a", "b", "ns/c", "ns/d", "deep/er/e", "deep/f"};
+static const char *const group_names[MODEL_GROUPS] = {"default", "billing", "audit"};
 static const char *const namespace_names[MODEL_NAMESPACES] = {"ns", "deep", "deep/er", "spare"};
 
 void model_init(struct model *model, uint64_t seed)
@@ -13,8 +15,11 @@ void model_init(struct model *model, uint64_t seed)
     model->next_key = random_mix(seed, 3);
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
         model->topics[i].name = topic_names[i];
-        model->topics[i].cursor_set_to = UINT64_MAX;
+        for (size_t g = 0; g < MODEL_GROUPS; g++)
+            model->topics[i].cursors[g].set_to = UINT64_MAX;
     }
+    for (size_t g = 0; g < MODEL_GROUPS; g++)
+        model->groups[g] = (struct model_group){.name = group_names[g], .exists = g == 0};
     for (size_t i = 0; i < MODEL_NAMESPACES; i++)
         model->namespaces[i].name = namespace_names[i];
     model->in_flight = "nothing";
@@ -169,10 +174,9 @@ void model_topic_creating(struct model *model, struct model_topic *topic, enum w
     topic->creating = true;
     topic->durable = topic->deleting = false;
     topic->sync = sync;
-    topic->cursor_low = topic->cursor_high = topic->cursor_next = 0;
     topic->first = topic->first_high = 0;
-    topic->cursor_set_to = UINT64_MAX;
-    topic->cursor_interval = 0;
+    for (size_t g = 0; g < MODEL_GROUPS; g++)
+        model_cursor_forget(topic, &topic->cursors[g]);
     topic->modes[0] = mode;
     topic->mode_count = 1;
 }
@@ -208,37 +212,79 @@ void model_all_durable(struct model *model, bool closed)
         model_topic_is_durable(model, topic);
         topic->modes[0] = topic->modes[topic->mode_count - 1];
         topic->mode_count = 1;
-        if (closed)
-            model_cursor_persisted(topic);
+        for (size_t g = 0; closed && g < MODEL_GROUPS; g++) {
+            struct model_cursor *cursor = &topic->cursors[g];
+            model_cursor_persisted(cursor);
+            cursor->next = cursor->exists ? cursor->low : topic->first;
+            cursor->taken_count = 0;
+        }
     }
     for (size_t i = 0; i < MODEL_NAMESPACES; i++)
         model->namespaces[i].durable |= model->namespaces[i].exists;
 }
 
-void model_cursor_moving(struct model_topic *topic)
-{
-    /* At least once: what the caller has not got yet must not be behind the cursor, or a crash now would skip it. */
-    topic->cursor_high = topic->cursor_interval == 0 ? topic->count : topic->cursor_next;
-}
-
-void model_cursor_moved(struct model_topic *topic, size_t entry_count)
-{
-    topic->cursor_next += entry_count;
-    topic->cursor_high = topic->cursor_next;
-    uint64_t low = topic->cursor_next > topic->cursor_interval ? topic->cursor_next - topic->cursor_interval : 0;
-    if (entry_count > 0 && low > topic->cursor_low)
-        topic->cursor_low = low;
-}
-
-void model_cursor_persisted(struct model_topic *topic)
-{
-    topic->cursor_low = topic->cursor_high = topic->cursor_next;
-    topic->cursor_set_to = UINT64_MAX;
-}
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+uint64_t model_cursor_low(const struct model_cursor *cursor)
+{
+    return cursor->taken_count > 0 ? cursor->taken[0].sequence : cursor->next;
+}
+
+void model_cursor_moving(const struct model_topic *topic, struct model_cursor *cursor)
+{
+    cursor->may_exist = true;
+    /* At least once: what the caller has not got yet must not be behind the cursor, or a crash now would skip it. */
+    cursor->high = cursor->interval == 0 ? topic->count : cursor->next;
+}
+
+/* As far as the interval lets it lag behind what is done with. */
+static void raise_low(struct model_cursor *cursor, uint64_t done)
+{
+    cursor->low = larger(cursor->low, done > cursor->interval ? done - cursor->interval : 0);
+}
+
+void model_cursor_moved(struct model_cursor *cursor, size_t entry_count)
+{
+    cursor->exists = cursor->may_exist = true;
+    cursor->next += entry_count;
+    cursor->high = cursor->next;
+    if (entry_count > 0)
+        raise_low(cursor, cursor->next);
+}
+
+static void remove_taken(struct model_cursor *cursor, size_t at, size_t count)
+{
+    cursor->taken_count -= count;
+    memmove(&cursor->taken[at], &cursor->taken[at + count], (cursor->taken_count - at) * sizeof *cursor->taken);
+}
+
+void model_cursor_acknowledging(struct model_cursor *cursor, size_t at, size_t count)
+{
+    struct model_cursor after = *cursor;
+    remove_taken(&after, at, count);
+    cursor->high = model_cursor_low(&after);
+}
+
+void model_cursor_acknowledged(struct model_cursor *cursor, size_t at, size_t count)
+{
+    remove_taken(cursor, at, count);
+    raise_low(cursor, model_cursor_low(cursor));
+}
+
+void model_cursor_persisted(struct model_cursor *cursor)
+{
+    cursor->set_to = UINT64_MAX;
+    if (cursor->exists)
+        cursor->low = cursor->high = model_cursor_low(cursor);
+}
+
+void model_cursor_forget(const struct model_topic *topic, struct model_cursor *cursor)
+{
+    struct walrus_cursor *handle = cursor->handle;
+    *cursor = (struct model_cursor){.next = topic->first, .set_to = UINT64_MAX, .handle = handle};
 }
 
 void model_topic_trimming(struct model_topic *topic, uint64_t sequence)
@@ -254,13 +300,20 @@ void model_topic_trimmed(struct model_topic *topic, uint64_t sequence)
         topic->durable_count = larger(topic->durable_count, sequence);
     }
     topic->first_high = topic->first;
-    topic->cursor_low = larger(topic->cursor_low, topic->first);
-    topic->cursor_high = larger(topic->cursor_high, topic->first);
-    topic->cursor_next = larger(topic->cursor_next, topic->first);
+    for (size_t g = 0; g < MODEL_GROUPS; g++) {
+        struct model_cursor *cursor = &topic->cursors[g];
+        size_t gone = 0;
+        while (gone < cursor->taken_count && cursor->taken[gone].sequence < topic->first)
+            gone++;
+        remove_taken(cursor, 0, gone);
+        cursor->low = larger(cursor->low, topic->first);
+        cursor->high = larger(cursor->high, topic->first);
+        cursor->next = larger(cursor->next, topic->first);
+    }
 }
 
 void model_topic_recovered(struct model *model, struct model_topic *topic, bool exists, uint64_t first, size_t count,
-                           uint64_t cursor, uint32_t mode, enum walrus_sync_mode sync)
+                           uint32_t mode, enum walrus_sync_mode sync)
 {
     size_t had = topic->count + topic->doubtful_count + topic->pending_count;
     for (; had > count; had--)
@@ -272,8 +325,14 @@ void model_topic_recovered(struct model *model, struct model_topic *topic, bool 
     topic->creating = topic->deleting = false;
     topic->sync = sync;
     topic->first = topic->first_high = first;
-    topic->cursor_next = cursor;
     topic->modes[0] = mode;
     topic->mode_count = 1;
-    model_cursor_persisted(topic);
+}
+
+void model_cursor_recovered(const struct model_topic *topic, struct model_cursor *cursor, bool exists,
+                            uint64_t sequence)
+{
+    model_cursor_forget(topic, cursor);
+    cursor->exists = cursor->may_exist = exists;
+    cursor->next = cursor->low = cursor->high = sequence;
 }

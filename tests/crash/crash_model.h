@@ -22,7 +22,34 @@ struct model_entry {
 
 #define MODEL_TOPICS 6
 #define MODEL_NAMESPACES 4
+#define MODEL_GROUPS 3
+#define MODEL_TAKEN 40
 #define MODEL_MODES 16
+
+/* An entry that was taken and not acknowledged. */
+struct model_taken {
+    uint64_t sequence;
+    bool given_back;
+};
+
+/* The cursor of a group on a topic: where it is to the live log, and what a crash may leave. */
+struct model_cursor {
+    bool exists;                           /* it was made, durably */
+    bool may_exist;                        /* or is being made */
+    uint64_t next;                         /* the next entry that was never handed out */
+    struct model_taken taken[MODEL_TAKEN]; /* by growing sequence, all of them retained */
+    size_t taken_count;
+    uint64_t low, high; /* bounds of the durable position */
+    uint64_t set_to;    /* in flight: it may be exactly here, or UINT64_MAX */
+    uint32_t interval;  /* at_least_once(n) of its handle; 0: strictly_at_once */
+    struct walrus_cursor *handle;
+};
+
+struct model_group {
+    const char *name;
+    bool exists;
+    bool changing; /* it is being made, or deleted */
+};
 
 /* A batch over several topics: its part in each of them is there, or in none. */
 struct model_shared {
@@ -43,12 +70,7 @@ struct model_topic {
     size_t durable_count;  /* must survive */
     size_t doubtful_count; /* behind the others: failed on a disk that died, so they may be there or not */
 
-    /* Bounds of the default group's cursor: what a crash may leave. */
-    uint64_t cursor_low;
-    uint64_t cursor_high;
-    uint64_t cursor_next;     /* to the live log */
-    uint64_t cursor_set_to;   /* in flight: the cursor may be exactly here, or UINT64_MAX */
-    uint32_t cursor_interval; /* at_least_once(n); 0: strictly_at_once */
+    struct model_cursor cursors[MODEL_GROUPS];
 
     /* The first retained entry: to the live log, which a crash may not undo, and as far as one may find it. */
     uint64_t first;
@@ -59,7 +81,6 @@ struct model_topic {
     size_t mode_count;
 
     struct walrus_topic *handle;
-    struct walrus_cursor *cursor;
 };
 
 struct model_namespace {
@@ -72,7 +93,8 @@ struct model_namespace {
 struct model {
     struct model_topic topics[MODEL_TOPICS];
     struct model_namespace namespaces[MODEL_NAMESPACES];
-    struct model_shared *shared; /* by model_entry.shared; the first is not used */
+    struct model_group groups[MODEL_GROUPS]; /* the first is "default" */
+    struct model_shared *shared;             /* by model_entry.shared; the first is not used */
     size_t shared_count;
     uint64_t next_key;     /* of payloads: never the same twice, so that a wrong entry is always seen */
     const char *in_flight; /* the call, for messages */
@@ -109,19 +131,28 @@ void model_namespace_is_durable(struct model *model, const char *name);
 /* After walrus_sync(), and with `closed` after walrus_close(). */
 void model_all_durable(struct model *model, bool closed);
 
-/* The live log is about to hand out, and has handed out, `entry_count` entries through the cursor. */
-void model_cursor_moving(struct model_topic *topic);
-void model_cursor_moved(struct model_topic *topic, size_t entry_count);
+/* The first entry that is not done with: the durable cursor is never behind it. */
+uint64_t model_cursor_low(const struct model_cursor *cursor);
+/* The live log is about to hand out, and has handed out, `entry_count` entries through the cursor; nothing is taken. */
+void model_cursor_moving(const struct model_topic *topic, struct model_cursor *cursor);
+void model_cursor_moved(struct model_cursor *cursor, size_t entry_count);
+/* The entries taken[at] to taken[at + count - 1] are about to be acknowledged, and were. */
+void model_cursor_acknowledging(struct model_cursor *cursor, size_t at, size_t count);
+void model_cursor_acknowledged(struct model_cursor *cursor, size_t at, size_t count);
 /* The cursor was persisted where it is. */
-void model_cursor_persisted(struct model_topic *topic);
+void model_cursor_persisted(struct model_cursor *cursor);
+/* There is none, or none any more. */
+void model_cursor_forget(const struct model_topic *topic, struct model_cursor *cursor);
 
 /* Entries before `sequence` are about to be given up, and were: what is before the new beginning is durable. */
 void model_topic_trimming(struct model_topic *topic, uint64_t sequence);
 void model_topic_trimmed(struct model_topic *topic, uint64_t sequence);
 
-/* A power cut happened: this is all there is now, and it is durable. */
+/* A power cut happened: this is all there is now, and it is durable. Likewise for a cursor, after its topic. */
 void model_topic_recovered(struct model *model, struct model_topic *topic, bool exists, uint64_t first, size_t count,
-                           uint64_t cursor, uint32_t mode, enum walrus_sync_mode sync);
+                           uint32_t mode, enum walrus_sync_mode sync);
+void model_cursor_recovered(const struct model_topic *topic, struct model_cursor *cursor, bool exists,
+                            uint64_t sequence);
 
 bool model_is_parent(const char *name_space, const char *name);
 

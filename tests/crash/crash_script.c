@@ -130,6 +130,8 @@ void script_run(const struct script_plan *plan, struct crash_visits *visits, uin
     if (script_open_log(&script)) {
         if (with_fault)
             arm_fault(&script, call_count);
+        for (size_t i = random_below(&script.random, 4); i > 0 && !script.over; i--)
+            script_change_group(&script);
         while (script.calls < call_count && !script.over && !script_is_done(&script))
             script_call(&script);
         script.model.in_flight = script.over ? script.model.in_flight : "nothing";

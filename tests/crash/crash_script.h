@@ -54,4 +54,25 @@ bool script_open_log(struct script *script);
 
 bool script_is_done(const struct script *script);
 
+/* A call that must not fail did: a finding. */
+void script_unexpected(struct script *script, const struct walrus_error *error);
+/* A call other than append failed: whether it took effect is open, so the script ends with it in flight. */
+void script_give_up(struct script *script, const struct walrus_error *error);
+/* What is about to be called, for messages. */
+void script_note(struct script *script, const char *what, const char *name);
+/* One that is open now. NULL: over. */
+struct model_topic *script_some_topic(struct script *script);
+
+/* Calls on groups and cursors (crash_consume.c). */
+void script_change_group(struct script *script);
+void script_set_cursor(struct script *script);
+void script_consume(struct script *script);
+void script_peek(struct script *script);
+void script_take(struct script *script);
+void script_acknowledge(struct script *script);
+void script_give_back(struct script *script);
+void script_close_cursor(struct script *script);
+/* All of the topic. False: over. */
+bool script_close_cursors(struct script *script, struct model_topic *topic);
+
 #endif

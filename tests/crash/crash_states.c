@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/log.h"
 
@@ -111,7 +112,9 @@ static bool begin_more(struct continuation *more, size_t index)
         static const uint32_t default_mode = 0644;
         topic->modes = &default_mode;
         topic->mode_count = 1;
-        topic->cursor_low = topic->cursor_high = 0;
+        memset(topic->cursors, 0, sizeof topic->cursors);
+        for (size_t g = 0; g < MODEL_GROUPS; g++)
+            topic->cursors[g].set_to = UINT64_MAX;
         topic->first_low = topic->first_high = 0;
         topic->may_exist = topic->must_exist = true;
     }

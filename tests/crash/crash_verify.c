@@ -24,19 +24,27 @@ void expect_from_model(struct expected_log *expected, const struct model *model)
         struct expected_topic *out = &expected->topics[i];
         out->name = topic->name;
         out->may_exist = topic->exists || topic->creating;
-        out->must_exist = topic->exists && !topic->deleting && (topic->durable || topic->cursor_low > 0);
+        out->must_exist = topic->exists && !topic->deleting && topic->durable;
         out->entries = topic->entries;
         out->first_low = topic->first;
         out->first_high = topic->first_high;
         out->min_count = topic->durable_count;
         out->max_count = topic->count + topic->doubtful_count + topic->pending_count;
-        out->cursor_low = topic->cursor_low;
-        out->cursor_high = topic->cursor_high;
-        out->cursor_set_to = topic->cursor_set_to;
+        for (size_t g = 0; g < MODEL_GROUPS; g++) {
+            const struct model_cursor *cursor = &topic->cursors[g];
+            out->cursors[g] =
+                (struct expected_cursor){cursor->may_exist, cursor->exists, cursor->low, cursor->high, cursor->set_to};
+            out->must_exist |= topic->exists && !topic->deleting && cursor->low > 0;
+        }
         out->modes = topic->modes;
         /* A name that was not durable may be found again by its blocks, which know nothing of modes. */
         out->mode_count = topic->durable ? topic->mode_count : 0;
         out->deleting = topic->deleting;
+    }
+    for (size_t g = 0; g < MODEL_GROUPS; g++) {
+        expected->groups[g].name = model->groups[g].name;
+        expected->groups[g].may_exist = model->groups[g].exists || model->groups[g].changing;
+        expected->groups[g].must_exist = model->groups[g].exists && !model->groups[g].changing;
     }
     expected->shared = model->shared;
     expected->shared_count = model->shared_count;
@@ -74,13 +82,18 @@ void expect_what_was_seen(struct expected_log *expected, const struct seen_log *
         topic->may_exist = topic->must_exist = seen->topics[i].exists;
         topic->first_low = topic->first_high = seen->topics[i].first;
         topic->min_count = topic->max_count = seen->topics[i].count;
-        topic->cursor_low = topic->cursor_high = seen->topics[i].cursor;
-        topic->cursor_set_to = UINT64_MAX;
+        for (size_t g = 0; g < MODEL_GROUPS; g++) {
+            bool exists = seen->topics[i].cursors[g].exists;
+            uint64_t sequence = exists ? seen->topics[i].cursors[g].sequence : 0;
+            topic->cursors[g] = (struct expected_cursor){exists, exists, sequence, sequence, UINT64_MAX};
+        }
         topic->modes = &seen->topics[i].mode;
         topic->mode_count = 1;
     }
     for (size_t i = 0; i < MODEL_NAMESPACES; i++)
         expected->namespaces[i].may_exist = expected->namespaces[i].must_exist = seen->namespaces[i];
+    for (size_t g = 0; g < MODEL_GROUPS; g++)
+        expected->groups[g].may_exist = expected->groups[g].must_exist = seen->groups[g];
 }
 
 static const char *why(const struct walrus_error *error)
@@ -194,40 +207,88 @@ static bool verify_stream(struct walrus_topic *handle, const struct expected_top
     return true;
 }
 
-static bool verify_cursor(struct walrus_topic *handle, const struct expected_topic *topic, uint64_t first, size_t count,
-                          uint64_t *at, struct finding *finding)
+struct cursor_notes {
+    const struct expected_log *expected;
+    bool there[MODEL_GROUPS];
+};
+
+static int note_cursor(const struct walrus_cursor_info *info, void *context)
 {
-    uint64_t low = topic->cursor_low > first ? topic->cursor_low : first;
-    uint64_t high = topic->cursor_high > first ? topic->cursor_high : first;
-    struct walrus_cursor *cursor = NULL;
+    struct cursor_notes *notes = context;
+    for (size_t g = 0; g < MODEL_GROUPS; g++)
+        notes->there[g] |= strcmp(info->group, notes->expected->groups[g].name) == 0;
+    return 0;
+}
+
+/* What the cursor would hand out next. */
+static void verify_peek(struct walrus_cursor *cursor, const struct expected_topic *topic, size_t count, uint64_t at,
+                        struct finding *finding)
+{
     struct walrus_entries entries = {0};
     struct walrus_error error = {0};
-    if (walrus_cursor_open(handle, NULL, NULL, &cursor, &error) != WALRUS_OK) {
-        finding_set(finding, "topic %s: open cursor: %s", topic->name, why(&error));
-        return false;
-    }
-    if (walrus_cursor_get(cursor, at, &error) != WALRUS_OK) {
-        finding_set(finding, "topic %s: get cursor: %s", topic->name, why(&error));
-    } else if (*at > count) {
-        finding_set(finding, "topic %s: CURSOR at %llu past the end %zu", topic->name, (unsigned long long)*at, count);
-    } else if (*at != topic->cursor_set_to && (*at < low || *at > high)) {
-        finding_set(finding, "topic %s: CURSOR at %llu, not in %llu..%llu", topic->name, (unsigned long long)*at,
-                    (unsigned long long)low, (unsigned long long)high);
-    } else if (walrus_cursor_read(cursor, &(struct walrus_read_limits){0}, WALRUS_PEEK, &entries, &error) !=
-               WALRUS_OK) {
-        finding_set(finding, "topic %s: peek at %llu: %s", topic->name, (unsigned long long)*at, why(&error));
-    } else if (entries.count != (*at < count)) {
-        finding_set(finding, "topic %s: peek at %llu of %zu gives %zu entries", topic->name, (unsigned long long)*at,
+    if (walrus_cursor_read(cursor, &(struct walrus_read_limits){0}, WALRUS_PEEK, &entries, &error) != WALRUS_OK) {
+        finding_set(finding, "topic %s: peek at %llu: %s", topic->name, (unsigned long long)at, why(&error));
+    } else if (entries.count != (at < count)) {
+        finding_set(finding, "topic %s: peek at %llu of %zu gives %zu entries", topic->name, (unsigned long long)at,
                     count, entries.count);
     } else if (entries.count) {
-        const struct model_entry *model = &topic->entries[*at];
-        if (entries.items[0].sequence != *at || entries.items[0].length != model->length ||
+        const struct model_entry *model = &topic->entries[at];
+        if (entries.items[0].sequence != at || entries.items[0].length != model->length ||
             memcmp(entries.items[0].data, model->bytes, model->length) != 0)
-            finding_set(finding, "topic %s: peek at %llu gives another entry", topic->name, (unsigned long long)*at);
+            finding_set(finding, "topic %s: peek at %llu gives another entry", topic->name, (unsigned long long)at);
     }
     walrus_entries_free(&entries);
+}
+
+static bool verify_cursor(struct walrus_topic *handle, const struct expected_topic *topic, const char *group,
+                          const struct expected_cursor *wanted, uint64_t first, size_t count, uint64_t *at,
+                          struct finding *finding)
+{
+    uint64_t low = wanted->low > first ? wanted->low : first;
+    uint64_t high = wanted->high > first ? wanted->high : first;
+    struct walrus_cursor *cursor = NULL;
+    struct walrus_error error = {0};
+    if (walrus_cursor_open(handle, group, NULL, &cursor, &error) != WALRUS_OK) {
+        finding_set(finding, "topic %s: open cursor of %s: %s", topic->name, group, why(&error));
+        return false;
+    }
+    if (walrus_cursor_get(cursor, at, &error) != WALRUS_OK)
+        finding_set(finding, "topic %s: get cursor of %s: %s", topic->name, group, why(&error));
+    else if (*at > count)
+        finding_set(finding, "topic %s: CURSOR of %s at %llu past the end %zu", topic->name, group,
+                    (unsigned long long)*at, count);
+    else if (*at != wanted->set_to && (*at < low || *at > high))
+        finding_set(finding, "topic %s: CURSOR of %s at %llu, not in %llu..%llu", topic->name, group,
+                    (unsigned long long)*at, (unsigned long long)low, (unsigned long long)high);
+    else
+        verify_peek(cursor, topic, count, *at, finding);
     if (walrus_cursor_close(cursor, &error) != WALRUS_OK)
-        finding_set(finding, "topic %s: close cursor: %s", topic->name, why(&error));
+        finding_set(finding, "topic %s: close cursor of %s: %s", topic->name, group, why(&error));
+    return !finding->found;
+}
+
+static bool verify_cursors(struct walrus_topic *handle, const struct expected_log *expected, size_t index,
+                           uint64_t first, size_t count, struct seen_log *seen, struct finding *finding)
+{
+    const struct expected_topic *topic = &expected->topics[index];
+    struct cursor_notes notes = {.expected = expected};
+    struct walrus_error error = {0};
+    if (walrus_cursor_list(handle, note_cursor, &notes, &error) != WALRUS_OK)
+        finding_set(finding, "topic %s: list cursors: %s", topic->name, why(&error));
+    for (size_t g = 0; g < MODEL_GROUPS && !finding->found; g++) {
+        const char *group = expected->groups[g].name;
+        const struct expected_cursor *cursor = &topic->cursors[g];
+        if (!seen->groups[g])
+            continue;
+        seen->topics[index].cursors[g].exists = notes.there[g];
+        if (notes.there[g] && !cursor->may_exist)
+            finding_set(finding, "topic %s: the cursor of %s CAME BACK or was never made", topic->name, group);
+        else if (!notes.there[g] && cursor->must_exist)
+            finding_set(finding, "topic %s: the cursor of %s is LOST", topic->name, group);
+        else
+            verify_cursor(handle, topic, group, cursor, first, count, &seen->topics[index].cursors[g].sequence,
+                          finding);
+    }
     return !finding->found;
 }
 
@@ -240,7 +301,7 @@ static bool verify_topic(struct walrus_log *log, const struct expected_log *expe
     struct walrus_error error = {0};
     uint64_t end_offset = 0;
     size_t count = 0;
-    uint64_t cursor = 0, first = 0, first_offset = 0;
+    uint64_t first = 0, first_offset = 0;
     if (walrus_topic_open(log, topic->name, 0, NULL, &handle, &error) != WALRUS_OK) {
         finding_set(finding, "topic %s: open: %s", topic->name, why(&error));
         return false;
@@ -248,7 +309,7 @@ static bool verify_topic(struct walrus_log *log, const struct expected_log *expe
     bool good = verify_first(handle, topic, &first, &first_offset, finding) &&
                 verify_entries(handle, topic, first, first_offset, &count, &end_offset, finding) &&
                 (!with_stream || verify_stream(handle, topic, first, first_offset, count, finding)) &&
-                verify_cursor(handle, topic, first, count, &cursor, finding);
+                verify_cursors(handle, expected, index, first, count, seen, finding);
     if (good && walrus_topic_info(handle, &info, &error) != WALRUS_OK) {
         finding_set(finding, "topic %s: info: %s", topic->name, why(&error));
     } else if (good) {
@@ -271,7 +332,6 @@ static bool verify_topic(struct walrus_log *log, const struct expected_log *expe
     seen->topics[index].exists = true;
     seen->topics[index].first = first;
     seen->topics[index].count = count;
-    seen->topics[index].cursor = cursor;
     return !finding->found;
 }
 
@@ -338,12 +398,50 @@ static bool verify_namespaces(struct walrus_log *log, const struct expected_log 
     return !finding->found;
 }
 
+struct group_listing {
+    const struct expected_log *expected;
+    struct seen_log *seen;
+    struct finding *finding;
+};
+
+static int visit_group(const struct walrus_group_info *info, void *context)
+{
+    struct group_listing *listing = context;
+    for (size_t g = 0; g < MODEL_GROUPS; g++) {
+        if (strcmp(info->name, listing->expected->groups[g].name) != 0)
+            continue;
+        if (listing->seen->groups[g])
+            finding_set(listing->finding, "group %s is listed twice", info->name);
+        listing->seen->groups[g] = true;
+        return 0;
+    }
+    finding_set(listing->finding, "a group '%s' that was never created", info->name);
+    return 1;
+}
+
+static bool verify_groups(struct walrus_log *log, const struct expected_log *expected, struct seen_log *seen,
+                          struct finding *finding)
+{
+    struct group_listing listing = {expected, seen, finding};
+    struct walrus_error error = {0};
+    if (walrus_group_list(log, visit_group, &listing, &error) != WALRUS_OK)
+        finding_set(finding, "list groups: %s", why(&error));
+    for (size_t g = 0; g < MODEL_GROUPS; g++) {
+        if (seen->groups[g] && !expected->groups[g].may_exist)
+            finding_set(finding, "group %s CAME BACK or was never created", expected->groups[g].name);
+        else if (!seen->groups[g] && expected->groups[g].must_exist)
+            finding_set(finding, "group %s is LOST", expected->groups[g].name);
+    }
+    return !finding->found;
+}
+
 bool verify_log(struct walrus_log *log, const struct expected_log *expected, bool with_stream, struct seen_log *seen,
                 struct finding *finding)
 {
     struct listing listing = {.expected = expected, .finding = finding};
     struct walrus_error error = {0};
     memset(seen, 0, sizeof *seen);
+    verify_groups(log, expected, seen, finding);
     if (walrus_list_topics(log, visit_topic, &listing, &error) != WALRUS_OK)
         finding_set(finding, "list topics: %s", why(&error));
     for (size_t i = 0; i < MODEL_TOPICS && !finding->found; i++) {

@@ -15,9 +15,13 @@ struct expected_topic {
     uint64_t first_high;
     size_t min_count;
     size_t max_count;
-    uint64_t cursor_low;
-    uint64_t cursor_high;
-    uint64_t cursor_set_to; /* or exactly here; UINT64_MAX: nowhere else */
+    struct expected_cursor {
+        bool may_exist;
+        bool must_exist;
+        uint64_t low;
+        uint64_t high;
+        uint64_t set_to; /* or exactly here; UINT64_MAX: nowhere else */
+    } cursors[MODEL_GROUPS];
     const uint32_t *modes;
     size_t mode_count; /* 0: any */
     bool deleting;     /* it may be gone with its parts of batches over several topics */
@@ -30,6 +34,11 @@ struct expected_log {
         bool may_exist;
         bool must_exist;
     } namespaces[MODEL_NAMESPACES];
+    struct {
+        const char *name;
+        bool may_exist;
+        bool must_exist;
+    } groups[MODEL_GROUPS];
     const struct model_shared *shared; /* the first is not used */
     size_t shared_count;
     bool may_be_unsynced; /* not all that is there is known to be durable: the log was not just recovered */
@@ -40,11 +49,15 @@ struct seen_log {
         bool exists;
         uint64_t first;
         size_t count;
-        uint64_t cursor;
+        struct {
+            bool exists;
+            uint64_t sequence;
+        } cursors[MODEL_GROUPS];
         uint32_t mode;
         enum walrus_sync_mode sync;
     } topics[MODEL_TOPICS];
     bool namespaces[MODEL_NAMESPACES];
+    bool groups[MODEL_GROUPS];
 };
 
 struct finding {

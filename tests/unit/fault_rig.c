@@ -52,15 +52,16 @@ static void close_handles(struct rig *rig)
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
         struct model_topic *topic = &rig->model.topics[i];
         struct walrus_error error = {0};
-        uint64_t doubtful_high = topic->cursor_high;
-        if (topic->cursor && checked(rig, walrus_cursor_close(topic->cursor, &error), &error) == WALRUS_OK) {
-            model_cursor_persisted(topic);
+        uint64_t doubtful_high = topic->cursors[0].high;
+        if (topic->cursors[0].handle &&
+            checked(rig, walrus_cursor_close(topic->cursors[0].handle, &error), &error) == WALRUS_OK) {
+            model_cursor_persisted(&topic->cursors[0]);
             /* Nothing to persist is a success too, and a record that failed may still be on the disk. */
-            if (doubtful_high > topic->cursor_high)
-                topic->cursor_high = doubtful_high;
+            if (doubtful_high > topic->cursors[0].high)
+                topic->cursors[0].high = doubtful_high;
         }
         walrus_topic_close(topic->handle);
-        topic->cursor = NULL;
+        topic->cursors[0].handle = NULL;
         topic->handle = NULL;
     }
 }
@@ -180,10 +181,11 @@ static enum walrus_code cursor_of(struct rig *rig, struct model_topic *topic,
 {
     struct walrus_error error = {0};
     enum walrus_code code = handle_of(rig, topic);
-    if (code != WALRUS_OK || topic->cursor)
+    if (code != WALRUS_OK || topic->cursors[0].handle)
         return code;
-    topic->cursor_interval = consistency->mode == WALRUS_STRICTLY_AT_ONCE ? 0 : consistency->interval_entries;
-    return checked(rig, walrus_cursor_open(topic->handle, NULL, consistency, &topic->cursor, &error), &error);
+    topic->cursors[0].interval = consistency->mode == WALRUS_STRICTLY_AT_ONCE ? 0 : consistency->interval_entries;
+    return checked(rig, walrus_cursor_open(topic->handle, NULL, consistency, &topic->cursors[0].handle, &error),
+                   &error);
 }
 
 enum walrus_code rig_consume(struct rig *rig, enum rig_topic index, const struct walrus_consistency *consistency)
@@ -195,25 +197,27 @@ enum walrus_code rig_consume(struct rig *rig, enum rig_topic index, const struct
     enum walrus_code code = cursor_of(rig, topic, consistency);
     if (code != WALRUS_OK)
         return code;
+    topic->cursors[0].may_exist = true;
     code =
-        checked(rig, walrus_cursor_read(topic->cursor, &(struct walrus_read_limits){0}, 0, &entries, &error), &error);
+        checked(rig, walrus_cursor_read(topic->cursors[0].handle, &(struct walrus_read_limits){0}, 0, &entries, &error),
+                &error);
     if (code == WALRUS_OK) {
-        if (entries.count != (topic->cursor_next < topic->count))
-            rig_complain(rig, "consume at %llu of %zu gave %zu entries", (unsigned long long)topic->cursor_next,
+        if (entries.count != (topic->cursors[0].next < topic->count))
+            rig_complain(rig, "consume at %llu of %zu gave %zu entries", (unsigned long long)topic->cursors[0].next,
                          topic->count, entries.count);
         if (entries.count &&
-            (entries.items[0].sequence != topic->cursor_next ||
-             entries.items[0].length != topic->entries[topic->cursor_next].length ||
-             memcmp(entries.items[0].data, topic->entries[topic->cursor_next].bytes, entries.items[0].length) != 0))
-            rig_complain(rig, "consume at %llu gave another entry", (unsigned long long)topic->cursor_next);
-        model_cursor_moved(topic, entries.count);
-    } else if (topic->cursor_interval == 0) {
+            (entries.items[0].sequence != topic->cursors[0].next ||
+             entries.items[0].length != topic->entries[topic->cursors[0].next].length ||
+             memcmp(entries.items[0].data, topic->entries[topic->cursors[0].next].bytes, entries.items[0].length) != 0))
+            rig_complain(rig, "consume at %llu gave another entry", (unsigned long long)topic->cursors[0].next);
+        model_cursor_moved(&topic->cursors[0], entries.count);
+    } else if (topic->cursors[0].interval == 0) {
         /* The record may have reached the disk although the call says no: at most once allows that. */
-        topic->cursor_high = topic->cursor_next + 1;
+        topic->cursors[0].high = topic->cursors[0].next + 1;
     }
-    if (walrus_cursor_get(topic->cursor, &at, &error) == WALRUS_OK && at != topic->cursor_next)
+    if (walrus_cursor_get(topic->cursors[0].handle, &at, &error) == WALRUS_OK && at != topic->cursors[0].next)
         rig_complain(rig, "the cursor is at %llu, not %llu", (unsigned long long)at,
-                     (unsigned long long)topic->cursor_next);
+                     (unsigned long long)topic->cursors[0].next);
     walrus_entries_free(&entries);
     return code;
 }
@@ -225,11 +229,13 @@ enum walrus_code rig_set_cursor(struct rig *rig, enum rig_topic index, uint64_t 
     enum walrus_code code = cursor_of(rig, topic, &(struct walrus_consistency){WALRUS_STRICTLY_AT_ONCE, 0});
     if (code != WALRUS_OK)
         return code;
-    topic->cursor_set_to = sequence;
-    code = checked(rig, walrus_cursor_set(topic->cursor, sequence, &error), &error);
+    topic->cursors[0].set_to = sequence;
+    topic->cursors[0].may_exist = true;
+    code = checked(rig, walrus_cursor_set(topic->cursors[0].handle, sequence, &error), &error);
     if (code == WALRUS_OK) {
-        topic->cursor_next = sequence;
-        model_cursor_persisted(topic);
+        topic->cursors[0].exists = true;
+        topic->cursors[0].next = sequence;
+        model_cursor_persisted(&topic->cursors[0]);
     }
     return code;
 }
@@ -251,9 +257,10 @@ enum walrus_code rig_delete(struct rig *rig, enum rig_topic index)
 {
     struct model_topic *topic = &rig->model.topics[index];
     struct walrus_error error = {0};
-    if (topic->cursor && checked(rig, walrus_cursor_close(topic->cursor, &error), &error) == WALRUS_OK)
-        model_cursor_persisted(topic);
-    topic->cursor = NULL;
+    if (topic->cursors[0].handle &&
+        checked(rig, walrus_cursor_close(topic->cursors[0].handle, &error), &error) == WALRUS_OK)
+        model_cursor_persisted(&topic->cursors[0]);
+    topic->cursors[0].handle = NULL;
     walrus_topic_close(topic->handle);
     topic->handle = NULL;
     topic->deleting = true;
@@ -390,8 +397,8 @@ void rig_check_reopen(struct rig *rig)
         expected.topics[i].must_exist = topic->exists && !topic->deleting;
     }
     for (size_t i = 0; i < MODEL_TOPICS && !rig->dies; i++) {
-        if (expected.topics[i].cursor_high > rig->model.topics[i].cursor_next)
-            expected.topics[i].cursor_high = rig->model.topics[i].cursor_next;
+        if (expected.topics[i].cursors[0].high > rig->model.topics[i].cursors[0].next)
+            expected.topics[i].cursors[0].high = rig->model.topics[i].cursors[0].next;
     }
     if (rig_open(rig) != WALRUS_OK)
         rig_complain(rig, "the log does not open again");
@@ -407,8 +414,8 @@ void rig_check_reopen(struct rig *rig)
         topic->exists = seen.topics[i].exists;
         topic->creating = topic->deleting = false;
         topic->durable_count = topic->count;
-        topic->cursor_next = seen.topics[i].cursor;
-        model_cursor_persisted(topic);
+        model_cursor_recovered(topic, &topic->cursors[0], seen.topics[i].cursors[0].exists,
+                               seen.topics[i].cursors[0].sequence);
         if (topic->exists && rig_append(rig, (enum rig_topic)i, 100, WALRUS_DURABLE) != WALRUS_OK)
             rig_complain(rig, "%s takes no appends after reopening", topic->name);
     }
