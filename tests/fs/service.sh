@@ -96,9 +96,11 @@ grep -q "^Type=notify" "$SYSTEMD_UNIT" || fail "no unit"
 if command -v systemd-analyze >/dev/null; then
     sed "s|^ExecStart=[^ ]*|ExecStart=$WALRUSFS|" "$SYSTEMD_UNIT" >"$WORK/walrusfs@.service"
     message=$(systemd-analyze verify "$WORK/walrusfs@.service" 2>&1) || fail "systemd-analyze verify: $message"
+    grep "walrusfs@" <<<"$message" && fail "systemd-analyze verify has something to say of the unit"
 fi
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     allowed=$(sed -n 's/^CapabilityBoundingSet=//p' "$SYSTEMD_UNIT" | tr 'A-Z' 'a-z' | sed 's/cap_/+/g; s/ /,/g')
+    chown -R 65534 "$DATA" # not root's own
     limited=(setpriv --no-new-privs --bounding-set "-all,$allowed")
     "${limited[@]}" "$WALRUSFS" "$DATA" "$MNT" -o config=none || fail "start with the capabilities of the unit"
     echo limited >>"$MNT/limited" && chown 1:1 "$MNT/limited" || fail "append and chown with those capabilities"

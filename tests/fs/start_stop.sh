@@ -88,6 +88,30 @@ time.sleep(60)" "$MNT/topic" "$WORK/written.$signal" &
     stop
 done
 
+# However it ends, the log is clean: the next opening reads no block.
+: "${WALRUS:?}"
+walked() { WALRUS_DATA_DIR=$DATA "$WALRUS" stat --json | python3 -c 'import json, sys
+print(json.loads(sys.stdin.readline())["recovery_walked_bytes"])'; }
+for end in TERM umount crash; do
+    start
+    seq 1000 >>"$MNT/clean"
+    case $end in
+    TERM)
+        kill -TERM $DAEMON
+        wait $DAEMON
+        DAEMON=
+        ;;
+    umount) stop ;;
+    crash) # the figure is one that can be something else
+        crash
+        fusermount3 -u -z "$MNT"
+        [ "$(walked)" -gt 0 ] || fail "a killed daemon left a clean log"
+        continue
+        ;;
+    esac
+    expect "bytes read by the opening after $end" 0 "$(walked)"
+done
+
 # A lazy unmount serves what is open until it is closed.
 start
 exec 7>>"$MNT/topic"
