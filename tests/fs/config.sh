@@ -93,15 +93,15 @@ fusermount3 -u "$MNT"
 
 # What mount(8) calls, with the words that fstab has for others.
 options=rw,noauto,user,users,nofail,_netdev,x-systemd.automount,x-custom=1,comment=log,defaults,sync=each,config=none
-WALRUSFS=$WALRUSFS "$MOUNT_HELPER" "$DATA" "$MNT" -sn -o "$options" || fail "mount.walrusfs"
+WALRUSFS=$WALRUSFS sh "$MOUNT_HELPER" "$DATA" "$MNT" -sn -o "$options" || fail "mount.walrusfs"
 mountpoint -q "$MNT" || fail "mount.walrusfs did not mount"
 expect "an option by mount.walrusfs" each "$(setting sync)"
 fusermount3 -u "$MNT"
-"$MOUNT_HELPER" "$DATA" "$MNT" -f || fail "mount.walrusfs -f"
+sh "$MOUNT_HELPER" "$DATA" "$MNT" -f || fail "mount.walrusfs -f"
 mountpoint -q "$MNT" && fail "mount.walrusfs -f, which only pretends, did mount"
-WALRUSFS=$WALRUSFS "$MOUNT_HELPER" "$DATA" "$WORK/nosuch" 2>/dev/null
+WALRUSFS=$WALRUSFS sh "$MOUNT_HELPER" "$DATA" "$WORK/nosuch" 2>/dev/null
 expect "exit code of a mount that fails" 32 $?
-WALRUSFS=$WALRUSFS "$MOUNT_HELPER" "$DATA" "$MNT" -o nonsense 2>/dev/null
+WALRUSFS=$WALRUSFS sh "$MOUNT_HELPER" "$DATA" "$MNT" -o nonsense 2>/dev/null
 expect "exit code of a wrong option" 1 $?
 
 # And by mount(8) itself, which looks for its helpers in /sbin only: a copy of that with the helper in it, for us alone.

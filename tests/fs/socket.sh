@@ -100,7 +100,9 @@ seq 100000 >"$WORK/many"
 "$WALRUS" produce many <"$WORK/many"
 same "a long stream" "$WORK/many" <("$WALRUS" cat many)
 same "many entries" "$WORK/many" <("$WALRUS" consume many)
-seq -f 'namespace/with/a/long/name/so/that/a/list/has/parts/%g	x' 2000 | "$WALRUS" batch || fail "a batch over 2000 topics"
+seq -f 'batch/%g	x' 20 | "$WALRUS" batch || fail "a batch over 20 topics" # each locked twice; the thread sanitizer knows 64 locks at once
+expect "topics of a batch" 20 "$("$WALRUS" topic ls batch | wc -l)"
+seq -f 'namespace/with/a/long/name/so/that/a/list/has/parts/%g' 2000 | xargs "$WALRUS" topic create || fail "2000 topics"
 expect "a long list" 2000 "$("$WALRUS" topic ls namespace | wc -l)"
 
 # What needs the log for itself says so.
