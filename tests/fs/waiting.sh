@@ -6,15 +6,18 @@ setup
 start
 cd "$MNT" || exit 99
 
-# blocked PID: waits until the process sleeps in a read that the daemon has not answered.
+# blocked PID: waits until the process, or a child of it, sleeps in a request that the daemon has not answered.
 blocked() {
-    local i
-    for ((i = 0; i < 500; i++)); do
-        grep -q 'fuse\|request_wait' "/proc/$1/wchan" 2>/dev/null && return 0
-        [ -s "/proc/$1/wchan" ] || break
+    local i pid
+    for ((i = 0; i < 2000; i++)); do
+        for pid in "$1" $(pgrep -P "$1"); do
+            grep -qs 'fuse\|request_wait' "/proc/$pid/wchan" && sleep 0.05 &&
+                grep -qs 'fuse\|request_wait' "/proc/$pid/wchan" && return 0
+        done
+        kill -0 "$1" 2>/dev/null || return 1
         sleep 0.01
     done
-    sleep 0.3
+    fail "process $1 does not wait"
 }
 
 # worked COUNT: waits until the workers have written so many lines.
