@@ -246,19 +246,36 @@ enum walrus_code consumer_find_next(struct consumer *consumer, const struct open
     return code;
 }
 
-enum walrus_code consumer_take_one(struct consumer *consumer, const struct open_file *holder,
-                                   struct walrus_entries *entries, struct walrus_error *error)
+/* `cursor` NULL: the shared one, checkpointed. */
+static enum walrus_code take_one(struct consumer *consumer, const struct open_file *holder,
+                                 struct walrus_cursor *cursor, struct walrus_entries *entries,
+                                 struct walrus_error *error)
 {
     const struct walrus_read_limits one = {.max_entries = 1};
     enum walrus_code code = WALRUS_OK;
     pthread_mutex_lock(&consumer->mutex);
     if (claimed_by_another(consumer, holder)) {
         entries->count = 0;
+    } else if (cursor != NULL) {
+        code = walrus_cursor_take(cursor, &one, 0, 0, entries, error);
     } else {
         code = walrus_cursor_read(consumer->cursor, &one, 0, entries, error);
     }
     pthread_mutex_unlock(&consumer->mutex);
     return code;
+}
+
+enum walrus_code consumer_take_one(struct consumer *consumer, const struct open_file *holder,
+                                   struct walrus_entries *entries, struct walrus_error *error)
+{
+    return take_one(consumer, holder, NULL, entries, error);
+}
+
+enum walrus_code consumer_take_held(struct consumer *consumer, const struct open_file *holder,
+                                    struct walrus_cursor *cursor, struct walrus_entries *entries,
+                                    struct walrus_error *error)
+{
+    return take_one(consumer, holder, cursor, entries, error);
 }
 
 enum walrus_code consumer_take_fitting(struct consumer *consumer, const struct open_file *holder, size_t bytes,

@@ -72,6 +72,11 @@ enum walrus_code consumer_find_next(struct consumer *consumer, const struct open
 enum walrus_code consumer_take_one(struct consumer *consumer, const struct open_file *holder,
                                    struct walrus_entries *entries, struct walrus_error *error);
 
+/* As above, through a cursor handle of the holder's own, which is to acknowledge it (walrus_cursor_take()). */
+enum walrus_code consumer_take_held(struct consumer *consumer, const struct open_file *holder,
+                                    struct walrus_cursor *cursor, struct walrus_entries *entries,
+                                    struct walrus_error *error);
+
 /*
  * Takes all entries that fit into `bytes` with their delimiters, of `delimiter_length` bytes. If the first one alone
  * does not fit, hands it out without taking it, puts the holder's claim on it and sets *claimed. count 0 as above.

@@ -2,6 +2,9 @@
  * file_take.c - .drain and .consume: one entry per read(2), and seekable within it. A reader that asked for more than
  * it used (head -n1, read -r) seeks back or not, and either way takes no entry that it did not see.
  *
+ * .consume opened for reading and writing takes entries without moving the durable cursor (held_entries.h): writing
+ * `ack` acknowledges them, closing gives them back.
+ *
  * The two differ in what happens when nothing is there: .drain ends; .consume waits (waiting.h), or with O_NONBLOCK
  * says EAGAIN. A topic that is deleted ends both, once its entries are read.
  */
@@ -10,6 +13,7 @@
 
 #include "file_topic.h"
 #include "fs_state.h"
+#include "held_entries.h"
 #include "request.h"
 #include "waiting.h"
 
@@ -28,14 +32,28 @@ static int status_at_end(const struct open_file *file)
     return deleted ? 0 : NOTHING_THERE;
 }
 
-/* Makes the next entry the last one that was handed out. 0 with *taken false: the topic is deleted, and at its end. */
-static int take_next(struct fs *fs, struct open_file *file, bool *taken)
+static bool holds_entries(const struct open_file *file)
+{
+    return file->kind == &file_kind_hold;
+}
+
+static enum walrus_code take_one(struct open_file *file, struct walrus_entries *entries, struct walrus_error *error)
+{
+    return holds_entries(file) ? held_entries_take(file, entries, error)
+                               : consumer_take_one(file->consumer, file, entries, error);
+}
+
+/*
+ * Makes the next entry the last one that was handed out, at this offset of the file. 0 with *taken false: the topic is
+ * deleted, and at its end.
+ */
+static int take_next(struct fs *fs, struct open_file *file, uint64_t offset, bool *taken)
 {
     struct walrus_error error;
     struct walrus_entries *next = &file->spare_entries;
     *taken = false;
     do {
-        if (consumer_take_one(file->consumer, file, next, &error) != WALRUS_OK) {
+        if (take_one(file, next, &error) != WALRUS_OK) {
             return fs_errno(fs, &error);
         }
         if (next->count == 0) {
@@ -47,8 +65,8 @@ static int take_next(struct fs *fs, struct open_file *file, bool *taken)
     struct walrus_entries last = file->entries;
     file->entries = *next;
     *next = last;
-    file->last_start = file->last_end;
-    file->last_end += open_file_shown_length(file, &file->entries.items[0]);
+    file->last_start = offset;
+    file->last_end = offset + open_file_shown_length(file, &file->entries.items[0]);
     *taken = true;
     return 0;
 }
@@ -64,7 +82,9 @@ static int find_part(struct fs *fs, struct open_file *file, uint64_t offset, siz
     *part = (struct part){0};
     if (!is_within_last(file, offset)) {
         bool taken;
-        int status = offset == file->last_end ? take_next(fs, file, &taken) : EINVAL;
+        /* Writing `ack` moves the position, too: then the next entry begins wherever it is read. */
+        bool is_next = offset == file->last_end || holds_entries(file);
+        int status = is_next ? take_next(fs, file, offset, &taken) : EINVAL;
         if (status != 0 || !taken) {
             return status;
         }
@@ -97,7 +117,7 @@ static void read_now(struct request *request, struct open_file *file)
     struct part part;
     int status = find_part(request->fs, file, (uint64_t)request->offset, request->size, &part);
     if (status == NOTHING_THERE) {
-        status = file->kind == &file_kind_take ? EAGAIN : 0;
+        status = file->waiting != NULL ? EAGAIN : 0;
     }
     if (status != 0) {
         fuse_reply_err(request->req, status);
@@ -109,7 +129,7 @@ static void read_now(struct request *request, struct open_file *file)
 static bool handle_read(struct request *request, bool may_wait)
 {
     struct open_file *file = open_file_of(request);
-    bool waits_for_entries = file->kind == &file_kind_take && (request->file_info.flags & O_NONBLOCK) == 0;
+    bool waits_for_entries = file->waiting != NULL && (request->file_info.flags & O_NONBLOCK) == 0;
     if (!open_file_lock(file, may_wait)) {
         return false;
     }
@@ -167,4 +187,28 @@ const struct file_kind file_kind_take = {
     .sync = file_topic_sync,
     .close_waits = open_file_close_waits,
     .close = open_file_end_consumer,
+};
+
+static int open_hold(struct request *request, struct open_file *file, const struct node *node)
+{
+    int status = open_waiting(request, file, node);
+    return status == 0 ? held_entries_open(request, file, node) : status;
+}
+
+static void close_hold(struct fs *fs, struct open_file *file)
+{
+    held_entries_close(file);
+    open_file_end_consumer(fs, file);
+}
+
+const struct file_kind file_kind_hold = {
+    .open_waits = true,
+    .open = open_hold,
+    .read = handle_read,
+    .ready_waits = true,
+    .ready = ready,
+    .write = held_entries_write,
+    .sync = file_topic_sync,
+    .close_waits = open_file_close_waits,
+    .close = close_hold,
 };

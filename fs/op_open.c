@@ -48,15 +48,30 @@ int view_choose_topic(const struct request *request, const struct walrus_topic_i
     return check_append_only(request->file_info.flags);
 }
 
-int view_choose_consuming(const struct request *request, const struct walrus_topic_info *info,
-                          const struct file_kind **kind)
+static int check_consumer(const struct request *request, const struct walrus_topic_info *info)
+{
+    return access_allowed_request(request->req, &info->settings.attributes, ACCESS_WRITE) ? 0 : EACCES;
+}
+
+int view_choose_drain(const struct request *request, const struct walrus_topic_info *info,
+                      const struct file_kind **kind)
 {
     (void)kind;
     int status = view_check_flags(request->file_info.flags, false);
-    if (status == 0 && !access_allowed_request(request->req, &info->settings.attributes, ACCESS_WRITE)) {
-        status = EACCES;
+    return status == 0 ? check_consumer(request, info) : status;
+}
+
+int view_choose_consume(const struct request *request, const struct walrus_topic_info *info,
+                        const struct file_kind **kind)
+{
+    int flags = request->file_info.flags;
+    if ((flags & O_ACCMODE) == O_WRONLY || (flags & O_TRUNC) != 0) {
+        return EPERM;
     }
-    return status;
+    if ((flags & O_ACCMODE) == O_RDWR) {
+        *kind = &file_kind_hold;
+    }
+    return check_consumer(request, info);
 }
 
 static int choose_kind(const struct request *request, const struct node *node, const struct walrus_topic_info *info,

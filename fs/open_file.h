@@ -156,8 +156,9 @@ int open_file_entry_part(const struct open_file *file, const struct walrus_entry
 extern const struct file_kind file_kind_topic;    /* file_topic.c */
 extern const struct file_kind file_kind_nonblock; /* file_consume.c, as the next */
 extern const struct file_kind file_kind_nonblock_peek;
-extern const struct file_kind file_kind_drain; /* file_take.c, as the next */
+extern const struct file_kind file_kind_drain; /* file_take.c, as the next two */
 extern const struct file_kind file_kind_take;
+extern const struct file_kind file_kind_hold;
 extern const struct file_kind file_kind_stat;    /* file_stat.c */
 extern const struct file_kind file_kind_config;  /* file_config.c */
 extern const struct file_kind file_kind_records; /* file_records.c */

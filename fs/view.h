@@ -86,7 +86,9 @@ extern const struct view_names view_names_groups; /* groups.c */
 /* op_open.c: topics as they are; consuming. */
 int view_choose_topic(const struct request *request, const struct walrus_topic_info *info,
                       const struct file_kind **kind);
-int view_choose_consuming(const struct request *request, const struct walrus_topic_info *info,
-                          const struct file_kind **kind);
+int view_choose_drain(const struct request *request, const struct walrus_topic_info *info,
+                      const struct file_kind **kind);
+int view_choose_consume(const struct request *request, const struct walrus_topic_info *info,
+                        const struct file_kind **kind);
 
 #endif
