@@ -78,7 +78,6 @@ static void reply_next(struct request *request, struct open_file *file)
     struct walrus_error error;
     bool oversized = false;
     enum walrus_code code;
-    open_file_follow_framing(request->fs, file);
     do {
         code = next_entries(request, file, &oversized, &error);
         /* Empty entries without a delimiter show no byte, which a reader would take for the end. */

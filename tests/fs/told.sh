@@ -52,6 +52,38 @@ expect "listed" "" "$(ls)"
 echo again >>new
 expect "made anew" again "$(cat new)"
 
+# The page cache never shows what was not written, though it may know of the end only after a stat.
+for by in mount socket; do
+    python3 - "$WALRUS" "$DATA" "$by" <<'PY' || fail "sendfile and mmap, data by the $by"
+import mmap, os, subprocess, sys
+walrus, data, by = sys.argv[1:]
+def append(text):
+    command = f"cat >>paged.{by}" if by == 'mount' else f"'{walrus}' -D '{data}' produce paged.{by}"
+    subprocess.run(['bash', '-c', command], input=text, check=True)
+def sent(f):
+    r, w = os.pipe()
+    got = os.sendfile(w, f, 0, 60000)
+    os.close(w)
+    with os.fdopen(r, 'rb') as reader:
+        return reader.read()
+def mapped(f):
+    with mmap.mmap(f, 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE) as m:
+        return bytes(m)
+wanted = b''
+append(b'first\n')
+wanted += b'first\n'
+f = os.open(f'paged.{by}', os.O_RDONLY)
+for size in (5, 100, 5000, 4096, 10000, 3):
+    assert wanted.startswith(sent(f))
+    os.fstat(f)
+    assert sent(f) == wanted and mapped(f) == wanted, size
+    line = b'x' * size + b'\n'
+    append(line)
+    wanted += line
+    assert wanted.startswith(sent(f)), size
+PY
+done
+
 # --- inotify ---
 if command -v inotifywait >/dev/null; then
     inotifywait -m -q -e modify,create,delete --format '%e %f' . >"$WORK/events" 2>/dev/null &
