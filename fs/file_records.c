@@ -8,8 +8,8 @@
  * comes is the first that is left.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fs_state.h"
 #include "json.h"
@@ -144,16 +144,28 @@ static int read_entries(struct fs *fs, struct open_file *file, struct records *r
     return 0;
 }
 
+static void add_literal(struct text *text, const char *literal)
+{
+    text_append(text, literal, strlen(literal));
+}
+
 static void begin_line(struct records *records, const struct walrus_entry *entry)
 {
     struct text *text = &records->text;
     records->is_inside = true;
     records->is_text = json_is_text(entry->data, entry->length);
     records->payload_done = 0;
-    text_printf(text, "{\"sequence\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"time\":\"", entry->sequence, entry->offset);
+    add_literal(text, "{\"sequence\":");
+    text_add_number(text, entry->sequence);
+    add_literal(text, ",\"offset\":");
+    text_add_number(text, entry->offset);
+    add_literal(text, ",\"time\":\"");
     text_add_time(text, entry->time_ns);
-    text_printf(text, "\",\"time_ns\":%" PRIu64 ",\"length\":%zu,\"%s\":\"", entry->time_ns, entry->length,
-                records->is_text ? "data" : "base64");
+    add_literal(text, "\",\"time_ns\":");
+    text_add_number(text, entry->time_ns);
+    add_literal(text, ",\"length\":");
+    text_add_number(text, entry->length);
+    add_literal(text, records->is_text ? ",\"data\":\"" : ",\"base64\":\"");
 }
 
 /* Adds the next part of the entry's line. */

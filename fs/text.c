@@ -33,31 +33,69 @@ void text_append(struct text *text, const void *bytes, size_t length)
     }
 }
 
+/* Most of what is written fits, and is formatted once. */
+#define FORMATTED_BYTES 256
+
 void text_printf(struct text *text, const char *format, ...)
 {
     va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
-    va_end(arguments);
-    char *place = length >= 0 ? text_reserve(text, (size_t)length + 1) : NULL;
+    char *place = text_reserve(text, FORMATTED_BYTES);
     if (place == NULL) {
-        text->failed = true;
         return;
     }
     va_start(arguments, format);
-    vsnprintf(place, (size_t)length + 1, format, arguments);
+    int length = vsnprintf(place, FORMATTED_BYTES, format, arguments);
     va_end(arguments);
+    if (length >= FORMATTED_BYTES) {
+        place = text_reserve(text, (size_t)length + 1);
+        if (place == NULL) {
+            return;
+        }
+        va_start(arguments, format);
+        vsnprintf(place, (size_t)length + 1, format, arguments);
+        va_end(arguments);
+    }
+    if (length < 0) {
+        text->failed = true;
+        return;
+    }
     text->length += (size_t)length;
 }
 
+void text_add_number(struct text *text, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    text_append(text, digits + at, sizeof digits - at);
+}
+
+static void put_digits(char *end, unsigned value, int count)
+{
+    for (int i = 0; i < count; i++) {
+        *--end = (char)('0' + value % 10);
+        value /= 10;
+    }
+}
+
+/* Not by strftime(3): entries are many. */
 void text_add_time(struct text *text, uint64_t time_ns)
 {
+    char words[] = "0000-00-00T00:00:00.000000000Z";
     time_t seconds = (time_t)(time_ns / 1000000000u);
     struct tm parts;
-    char date[32];
     gmtime_r(&seconds, &parts);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
-    text_printf(text, "%s.%09uZ", date, (unsigned)(time_ns % 1000000000u));
+    put_digits(words + 4, (unsigned)parts.tm_year + 1900, 4);
+    put_digits(words + 7, (unsigned)parts.tm_mon + 1, 2);
+    put_digits(words + 10, (unsigned)parts.tm_mday, 2);
+    put_digits(words + 13, (unsigned)parts.tm_hour, 2);
+    put_digits(words + 16, (unsigned)parts.tm_min, 2);
+    put_digits(words + 19, (unsigned)parts.tm_sec, 2);
+    put_digits(words + 29, (unsigned)(time_ns % 1000000000u), 9);
+    text_append(text, words, sizeof words - 1);
 }
 
 void text_clear(struct text *text)

@@ -20,6 +20,8 @@ struct text {
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_append(struct text *text, const void *bytes, size_t length);
 
+void text_add_number(struct text *text, uint64_t value);
+
 /* As 2026-01-31T12:00:00.123456789Z. */
 void text_add_time(struct text *text, uint64_t time_ns);
 
