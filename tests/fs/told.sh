@@ -114,12 +114,12 @@ chmod 644 readable
 chmod 666 writable closed/topic
 chmod 700 closed
 for topic in private closed/topic; do
-    for view in . .stat .records .config .peek .follow .consume .drain; do
+    for view in . .stat .records .config .cursor .peek .follow .consume .drain; do
         refused cat "$view/$topic"
     done
     command -v getfattr >/dev/null && refused getfattr --only-values -n user.walrus.entries "$topic"
 done
-for view in . .stat .records .config .peek .follow .drain; do
+for view in . .stat .records .config .cursor .peek .follow .drain; do
     refused ls "$view/closed"
 done
 for view in .stat .records .config; do
