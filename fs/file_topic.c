@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "fs_state.h"
 #include "report.h"
@@ -300,12 +302,13 @@ static bool close_waits(struct open_file *file)
 /* The last close, by somebody other than the last writer: nobody is left to hear of a failure. */
 static void close_topic(struct fs *fs, struct open_file *file)
 {
-    (void)fs;
     struct walrus_error error;
     size_t held_length = file->framing.held_length;
     if (held_length > 0 && append_held(file, 0, &error) != WALRUS_OK) {
-        report("%s: %zu bytes of an unfinished line are lost: %s", walrus_topic_name(file->topic), held_length,
-               error.message);
+        char text[ERROR_TEXT_BYTES];
+        snprintf(text, sizeof text, "%zu bytes of an unfinished line are lost: %s", held_length, error.message);
+        error_list_add(fs->errors, fs_now_ns(), file->topic_id, getuid(), error.system_errno, text);
+        report("%s: %s", walrus_topic_name(file->topic), text);
     }
 }
 

@@ -71,6 +71,11 @@ PY
 head -c 6m /dev/zero | tr '\0' 'z' | fold -w 1000 >"$WORK/much"
 cat "$WORK/much" >>second 2>"$WORK/message" && fail "cat onto a full disk succeeded"
 grep -q "No space left" "$WORK/message" || fail "cat: $(cat "$WORK/message")"
+# And what the mount remembers of it, while the disk is still full.
+sed -n 's/^last_error //p' .stat/second | grep -q "^ENOSPC .*'second'" || fail "last error: $(cat .stat/second)"
+grep -q "ENOSPC uid=0 .*'second'" .walrus/errors || fail "errors: $(cat .walrus/errors)"
+used=$(df --output=pcent . | tail -n1 | tr -d ' %')
+[ "$used" -ge 95 ] || fail "df of a full disk: $used %"
 # What was accepted before: a prefix. Its last line, of which the rest was refused, ends where it was cut.
 size=$(($(stat -c %s second) - 1))
 [ "$size" -gt 100000 ] || fail "only $size bytes"
