@@ -94,7 +94,8 @@ if command -v inotifywait >/dev/null; then
     rm watched
     wait_for "events of the directory" grep -q "DELETE watched" "$WORK/events"
     kill $watcher
-    expect "events" "CREATE watched MODIFY watched MODIFY watched DELETE watched" "$(grep watched "$WORK/events" | xargs)"
+    # The kernel makes one of events that are the same.
+    expect "events" "CREATE watched MODIFY watched DELETE watched" "$(grep watched "$WORK/events" | uniq | xargs)"
 fi
 
 # --- two users ---
