@@ -32,6 +32,7 @@ static const struct fuse_opt option_table[] = {
     TEXT_OPTION("sync=%s", sync_text),
     TEXT_OPTION("consistency=%s", consistency_text),
     TEXT_OPTION("retention=%s", retention_text),
+    TEXT_OPTION("backend=%s", backend_text),
     TEXT_OPTION("nonblock=%s", nonblock_text),
     TEXT_OPTION("transport=%s", transport_text),
     TEXT_OPTION("batch_bytes=%s", batch_bytes_text),
@@ -98,6 +99,8 @@ static void print_help(void)
         "                            of their own keep; stored in the log (default: what is stored, else consumed: "
         "what no group has yet to consume "
         "goes)\n"
+        "    -o backend=HOW          fd | mmap: how segment files are read and written (default fd, or "
+        "$WALRUS_BACKEND)\n"
         "    -o nonblock=WHAT        consume | peek | off: what opening a topic with O_NONBLOCK for reading does\n"
         "                            (default consume)\n"
         "    -o transport=HOW        auto | uring | plain: how requests come from the kernel. uring needs Linux 6.14 "
@@ -181,6 +184,19 @@ static bool parse_bytes(const char *text, _Atomic uint64_t *bytes)
     return true;
 }
 
+/* Without one it stays what the environment says. */
+static bool parse_backend(const char *text, enum walrus_backend *backend)
+{
+    if (text != NULL && strcmp(text, "fd") == 0) {
+        *backend = WALRUS_BACKEND_FD;
+    } else if (text != NULL && strcmp(text, "mmap") == 0) {
+        *backend = WALRUS_BACKEND_MMAP;
+    } else if (text != NULL) {
+        return false;
+    }
+    return true;
+}
+
 static bool parse_transport(const char *text, enum transport_choice *choice)
 {
     static const char *const names[] = {
@@ -222,6 +238,10 @@ static bool apply_texts(struct fs_options *options, const char *place)
         options->nonblock = NONBLOCK_OFF;
     } else {
         report("%snonblock=%s: not one of consume, peek, off", place, nonblock);
+        return false;
+    }
+    if (!parse_backend(options->backend_text, &options->log.backend)) {
+        report("%sbackend=%s: not one of fd, mmap", place, options->backend_text);
         return false;
     }
     if (!parse_transport(options->transport_text, &options->transport)) {
@@ -505,6 +525,7 @@ void options_fini(struct fs_options *options)
     free(options->consistency_text);
     free(options->retention_text);
     free(options->nonblock_text);
+    free(options->backend_text);
     free(options->transport_text);
     free(options->batch_bytes_text);
 }

@@ -43,6 +43,7 @@ struct fs_options {
     char *consistency_text;
     char *retention_text;
     char *nonblock_text;
+    char *backend_text;
     char *transport_text;
     char *batch_bytes_text;
 };

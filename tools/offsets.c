@@ -34,51 +34,15 @@ bool offset_range_parse(const char *text, struct offset_range *range)
     return text != NULL && *text == '\0';
 }
 
-/* Time of the first readable entry at or after `sequence`; UINT64_MAX when there is none. */
-static enum walrus_code time_at(struct client_topic *topic, uint64_t sequence, struct client_entries *entries,
-                                uint64_t *time_ns, struct walrus_error *error)
+/* The first entry not older than time_ns. */
+static enum walrus_code find_time(struct client_topic *topic, uint64_t time_ns, uint64_t *sequence,
+                                  struct walrus_error *error)
 {
     struct walrus_position position = {0};
-    struct walrus_read_limits limits = {.max_entries = 1};
-    enum walrus_code code = client_seek_sequence(topic, sequence, &position, error);
+    enum walrus_code code = client_seek_time(topic, time_ns, &position, error);
 
-    while (code == WALRUS_OK) {
-        uint64_t skipped;
-
-        code = client_read_entries(topic, &position, &limits, entries, error);
-        if (code == WALRUS_E_DAMAGED) {
-            code = client_skip_damage(topic, &position, &skipped, error);
-            continue;
-        }
-        if (code == WALRUS_OK)
-            *time_ns = entries->count > 0 ? entries->items[0].time_ns : UINT64_MAX;
-        break;
-    }
-    return code;
-}
-
-/* The first entry not older than time_ns. Bisects: where the clock went backwards any such boundary will do. */
-static enum walrus_code find_time(struct client_topic *topic, const struct walrus_topic_info *info, uint64_t time_ns,
-                                  uint64_t *sequence, struct walrus_error *error)
-{
-    struct client_entries entries = {0};
-    uint64_t low = info->first_sequence;
-    uint64_t high = info->next_sequence;
-    enum walrus_code code = WALRUS_OK;
-
-    while (low < high && code == WALRUS_OK) {
-        uint64_t middle = low + (high - low) / 2;
-        uint64_t found_ns = 0;
-
-        code = time_at(topic, middle, &entries, &found_ns, error);
-        if (code == WALRUS_OK && found_ns < time_ns)
-            low = middle + 1;
-        else
-            high = middle;
-    }
     if (code == WALRUS_OK)
-        *sequence = low;
-    client_entries_free(&entries);
+        *sequence = position.sequence;
     return code;
 }
 
@@ -125,11 +89,11 @@ static enum walrus_code resolve(struct client_topic *topic, const struct walrus_
         *sequence = offset->value < entries ? info->next_sequence - offset->value : info->first_sequence;
         return WALRUS_OK;
     case OFFSET_TIME:
-        return find_time(topic, info, offset->value, sequence, error);
+        return find_time(topic, offset->value, sequence, error);
     case OFFSET_AGO:
         clock_gettime(CLOCK_REALTIME, &now);
         now_ns = (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-        return find_time(topic, info, offset->value < now_ns ? now_ns - offset->value : 0, sequence, error);
+        return find_time(topic, offset->value < now_ns ? now_ns - offset->value : 0, sequence, error);
     }
     return WALRUS_OK;
 }

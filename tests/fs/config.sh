@@ -76,6 +76,10 @@ kill -HUP "$DAEMON"
 said 1 "in force now: nonblock; with the next mount: nothing more"
 expect "consumes again" "2 3" "$(for i in 1 2; do dd if="$MNT/t" iflag=nonblock bs=2 count=1 status=none; done | xargs)"
 stop
+start -o "config=$CONF,backend=mmap"
+expect "backend" mmap "$(setting backend)"
+expect "what the mapped files hold" "1 2 3" "$(xargs <"$MNT/t")"
+stop
 
 # By a relative path, from the background, too: the daemon has left the directory when it reads the file again.
 (cd "$WORK" && "$WALRUSFS" data mnt -o config=walrusfs.conf) || fail "a relative path"

@@ -37,6 +37,7 @@ refused 64 "lie in one another" "$MNT" "$MNT"
 refused 64 "lie in one another" "$MNT/data" "$MNT"
 refused 64 "sync=sometimes" "$DATA" "$MNT" -o sync=sometimes
 refused 64 "consistency=loose" "$DATA" "$MNT" -o consistency=loose
+refused 64 "backend=tape" "$DATA" "$MNT" -o backend=tape
 refused 64 "nonblock=maybe" "$DATA" "$MNT" -o nonblock=maybe
 refused 64 "batch_bytes=-1" "$DATA" "$MNT" -o batch_bytes=-1
 refused 64 "nonsense" "$DATA" "$MNT" -o nonsense
