@@ -58,11 +58,13 @@ static void fill_topic(const struct node_place *place, const struct walrus_topic
     }
 }
 
-static void fill_namespace(const struct node_place *place, const struct walrus_node *node, struct stat *st)
+/* The root is as old as the log. */
+static void fill_namespace(const struct fs *fs, const struct node_place *place, const struct walrus_node *node,
+                           struct stat *st)
 {
     const struct view *view = view_by_number(place->view);
     bool makes_groups = view->has_groups && place->name[0] == '\0' && place->group == NULL;
-    fill_common(st, node_inode_number(place), node->created_ns);
+    fill_common(st, node_inode_number(place), node->created_ns != 0 ? node->created_ns : fs->log_created_ns);
     st->st_mode = S_IFDIR | (node->attributes.mode & (makes_groups ? 01777 : view->directory_mode));
     st->st_uid = node->attributes.uid;
     st->st_gid = node->attributes.gid;
@@ -122,7 +124,7 @@ static int find_in_tree(struct fs *fs, struct node_place *place, struct stat *st
     place->kind = node.kind;
     place->id = node.id;
     place->base_offset = 0;
-    fill_namespace(place, &node, st);
+    fill_namespace(fs, place, &node, st);
     return 0;
 }
 

@@ -33,6 +33,7 @@ struct fs {
     struct fuse_session *session;
     int data_dir_fd;
     uint64_t started_ns;
+    uint64_t log_created_ns; /* of its data directory */
     bool initialised;      /* the kernel and we agree; the loop's thread only */
     size_t read_bytes_max; /* what the memory of a request can hold of a reply; set before the first read */
     struct loop loop;

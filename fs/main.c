@@ -89,6 +89,17 @@ static int open_log_directory(const struct walrus_options *options)
     return instance_fd;
 }
 
+/* Nanoseconds since the epoch; when the file system does not say when it was made, of the last change. */
+static uint64_t created_ns(int directory_fd)
+{
+    struct statx st;
+    if (statx(directory_fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_MTIME, &st) != 0) {
+        return fs_now_ns();
+    }
+    const struct statx_timestamp *time = (st.stx_mask & STATX_BTIME) != 0 ? &st.stx_btime : &st.stx_mtime;
+    return (uint64_t)time->tv_sec * 1000000000u + time->tv_nsec;
+}
+
 static int open_log(struct fs *fs)
 {
     struct walrus_error error;
@@ -106,6 +117,7 @@ static int open_log(struct fs *fs)
         report("data directory %s: %s", options->data_dir, strerror(errno));
         return EX_NOINPUT;
     }
+    fs->log_created_ns = created_ns(fs->data_dir_fd);
     return 0;
 }
 

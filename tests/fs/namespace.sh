@@ -2,6 +2,7 @@
 # Names, directories, owners and modes, big listings.
 . "$(dirname "$0")/lib.sh"
 setup
+: >"$WORK/before"
 start
 cd "$MNT" || exit 99
 
@@ -56,6 +57,7 @@ expect "nothing of the old one to consume" new "$(cat .drain/topic)"
 
 # stat
 seq 1000 >sized
+expect "the root is as old as the log" yes "$([ "$(stat -c %Y .)" -ge "$(stat -c %Y "$WORK/before")" ] && [ "$(stat -c %Y .)" -le "$(date +%s)" ] && echo yes)"
 expect "st_size" 3893 "$(stat -c %s sized)"
 [ "$(stat -c %b sized)" -gt 0 ] || fail "st_blocks"
 before=$(stat -c %Y sized)
