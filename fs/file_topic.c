@@ -62,12 +62,21 @@ int file_topic_read_locked(const struct fs *fs, struct open_file *file, uint64_t
 {
     struct walrus_error error;
     enum walrus_code code;
+    uint64_t stream_offset;
     do {
-        uint64_t stream_offset = file->base_offset + file->skipped_bytes + offset;
+        stream_offset = file->base_offset + file->skipped_bytes + offset;
         code = walrus_read_stream(file->topic, &file->position, stream_offset, buffer, size, got, &error);
+        if (code == WALRUS_E_RANGE && (*got = cut_entry_read(&file->cut, stream_offset, buffer, size)) > 0) {
+            note_read(file, offset + *got, false);
+            return 0;
+        }
     } while (code == WALRUS_E_RANGE && skip_what_is_gone(file, offset));
     if (code != WALRUS_OK) {
         return fs_errno(fs, &error);
+    }
+    if (*got > 0) {
+        cut_entry_note(&file->cut, file->topic, &file->position, stream_offset + *got, file->delimiter,
+                       file->delimiter_length);
     }
     note_read(file, offset + *got, *got == 0);
     return 0;

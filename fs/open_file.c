@@ -76,6 +76,7 @@ void open_file_destroy(struct fs *fs, struct open_file *file)
     }
     walrus_entries_free(&file->entries);
     walrus_entries_free(&file->spare_entries);
+    cut_entry_fini(&file->cut);
     framing_fini(&file->framing);
     walrus_topic_close(file->topic);
     pthread_mutex_destroy(&file->replay_mutex);

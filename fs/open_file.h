@@ -14,6 +14,7 @@
 
 #include <walrus/walrus.h>
 
+#include "cut_entry.h"
 #include "framing.h"
 
 struct consumer;
@@ -65,9 +66,10 @@ struct open_file {
     /* Bytes that a read found gone and passed over; guarded by replay_mutex, but may be read without. */
     _Atomic uint64_t skipped_bytes;
     pthread_mutex_t replay_mutex;
-    struct walrus_position position; /* guarded by replay_mutex */
-    _Atomic uint64_t read_end;       /* where the last read ended */
-    _Atomic bool saw_end;            /* it found nothing there: who polls then wants to wait */
+    struct walrus_position position; /* guarded by replay_mutex, as the next */
+    struct cut_entry cut;
+    _Atomic uint64_t read_end; /* where the last read ended */
+    _Atomic bool saw_end;      /* it found nothing there: who polls then wants to wait */
 
     pthread_mutex_t mutex; /* guards everything below */
 

@@ -135,8 +135,10 @@ static enum walrus_code stream_chunk(struct streaming *streaming, struct walrus_
             deliver(streaming, payload, start, header.payload_bytes);
         }
         deliver(streaming, &topic->delimiter, start + header.payload_bytes, topic->delimiter_bytes);
-        if (streaming->offset < entry_end)
+        if (streaming->offset < entry_end) {
+            position->entry_end = entry_end;
             return WALRUS_OK; /* the caller's buffer is full in the middle of the entry */
+        }
         step(streaming, &header, entry_end);
         at += min_u64(total, size - at);
         if (total > size)

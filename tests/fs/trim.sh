@@ -97,6 +97,23 @@ assert os.fstat(f).st_size == 5005
 g = os.open('overtaken', os.O_RDONLY)
 assert os.fstat(g).st_size == 4505 and os.pread(g, 5, 0) == b'1100\n'
 assert os.fstat(g).st_ino == os.fstat(f).st_ino
+# In the middle of an entry: its rest comes first, so that no two are glued together.
+c = os.open('overtaken', os.O_RDONLY)
+assert os.read(c, 12) == b'1100\n1101\n11'
+assert libc.fallocate64(w, 3, ctypes.c_int64(0), ctypes.c_int64(1000)) == 0
+assert os.read(c, 1) == b'0', 'the rest, in pieces'
+assert os.read(c, 10) == b'2\n'
+assert os.read(c, 10) == b'1200\n1201\n'
+os.close(c)
+# Of a long entry, not more than a delimiter is kept.
+os.write(w, b'x' * 100000 + b'\nbehind\n')
+c = os.open('overtaken', os.O_RDWR | os.O_APPEND)
+size = os.fstat(c).st_size
+assert os.pread(c, size - 100000, 0)[-6:] == b'x' * 6
+assert libc.fallocate64(c, 3, ctypes.c_int64(0), ctypes.c_int64(size - 7)) == 0
+assert os.pread(c, 1000, size - 100000) == b'\n'
+assert os.pread(c, 1000, size - 100000 + 1) == b'behind\n'
+os.close(c)
 # Everything is gone: the end, and no error.
 h = os.open('overtaken', os.O_RDONLY)
 assert libc.fallocate64(w, 3, ctypes.c_int64(0), ctypes.c_int64(1 << 30)) == 0

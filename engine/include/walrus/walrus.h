@@ -486,6 +486,8 @@ void walrus_entries_free(struct walrus_entries *entries);
 struct walrus_position {
     uint64_t sequence;
     uint64_t offset;
+    uint64_t
+        entry_end; /* walrus_read_stream() ended in the middle of `sequence`: where that one ends; else unspecified */
     /* private */
     uint64_t hint_block;
     uint64_t hint_place;
@@ -533,8 +535,10 @@ enum walrus_code walrus_skip_damage(struct walrus_topic *topic, struct walrus_po
 /*
  * Reads bytes of the stream (payloads, each followed by its delimiter) from the stream offset `offset` into `buffer`:
  * what `cat` of the topic sees. `*got` is short only at the end of the topic or before a damaged entry, which the next
- * call reports. `position` is a hint that this call keeps up to date, so that sequential calls are cheap;
- * zero-initialise it and give it to no two threads at once. An offset before the retained range is WALRUS_E_RANGE.
+ * call reports. `position` is a hint that this call keeps up to date, so that sequential calls are cheap (and that
+ * tells where it ended: at the beginning of the entry position->sequence if position->offset is `offset + *got`, else
+ * in it); zero-initialise it and give it to no two threads at once. An offset before the retained range is
+ * WALRUS_E_RANGE.
  */
 enum walrus_code walrus_read_stream(struct walrus_topic *topic, struct walrus_position *position, uint64_t offset,
                                     void *buffer, size_t size, size_t *got, struct walrus_error *error);
