@@ -21,6 +21,7 @@
 #include "notify.h"
 #include "reload.h"
 #include "report.h"
+#include "unmount_watch.h"
 
 /* How long to wait for the lock of a predecessor that is still closing the log after its mount is gone. */
 #define LOCK_WAIT_MS 3000
@@ -181,11 +182,14 @@ static void on_hangup(void *context)
 static int serve_with_workers(struct fs *fs)
 {
     struct signal_watch watch;
+    struct unmount_watch unmount_watch;
     /* Where a terminal is the daemon's only master, its end is that of the mount. */
     bool has_terminal = fs->options->foreground && isatty(STDERR_FILENO);
     int status = signals_watch(&watch, fs->session, has_terminal ? NULL : on_hangup, fs);
     if (status == 0) {
+        unmount_watch_start(&unmount_watch, fs->options->mountpoint, &fs->waitings);
         status = loop_run(fs, on_ready);
+        unmount_watch_stop(&unmount_watch);
         transport_drain(&fs->transport);
         waiting_cancel_all(&fs->waitings, ENOTCONN);
         signals_unwatch(&watch);

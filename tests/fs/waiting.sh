@@ -195,6 +195,30 @@ wanted = {b'%d.%d\n' % (topic, i) for topic in range(2) for i in range(len(range
 assert set(got) == wanted, (len(set(got)), len(wanted))
 PY
 
+# --- so does taking the mount out of the tree while it is in use: lazily, and by force ---
+cat .consume/orders >/dev/null 2>&1 &
+reader=$!
+blocked $reader
+cd /
+fusermount3 -u -z "$MNT"
+wait $reader && fail "a reader that waits when the mount goes"
+wait "$DAEMON"
+expect "exit code after a lazy unmount" 0 $?
+DAEMON=
+start
+if [ "$(id -u)" -eq 0 ]; then
+    cat "$MNT/.consume/orders" >/dev/null 2>&1 &
+    reader=$!
+    blocked $reader
+    umount -f "$MNT" 2>/dev/null # "busy", but it cuts the connection
+    wait $reader && fail "a reader that waits when the connection is cut"
+    wait "$DAEMON"
+    DAEMON=
+    fusermount3 -u -z -q "$MNT"
+    start
+fi
+cd "$MNT" || exit 99
+
 # --- the end of the session ends them ---
 cat .consume/orders >/dev/null 2>&1 &
 reader=$!
