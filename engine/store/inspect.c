@@ -429,11 +429,14 @@ static enum walrus_code run(struct inspection *inspection, struct walrus_error *
     return code == WALRUS_OK ? inspect_segments(inspection, error) : code;
 }
 
+#define LOCK_WAIT_MS                                                                                                   \
+    1000u /* as walrus_open() does unless told: whoever unmounts and then checks meets a daemon that ends */
+
 enum walrus_code inspect_on(struct io *io, unsigned flags, int (*visit)(const struct walrus_item *item, void *context),
                             void *context, struct walrus_inspect_summary *summary, struct walrus_error *error)
 {
     char holder[128] = "";
-    int rc = flags & WALRUS_INSPECT_UNLOCKED ? 0 : io->ops->lock(io, 0, holder, sizeof(holder));
+    int rc = flags & WALRUS_INSPECT_UNLOCKED ? 0 : io->ops->lock(io, LOCK_WAIT_MS, holder, sizeof(holder));
     if (rc < 0)
         return holder[0] ? error_set(error, WALRUS_E_BUSY, 0, "held by %s", holder) : error_system(error, rc, "lock");
 

@@ -28,6 +28,13 @@ expect 0 "$WALRUS" cat t
 out_is "$tmp/lines"
 expect 1 "$WALRUS" consume t
 
+# who is about to let go of it is waited for
+sh -c 'exec 9<>"$0"; flock 9; echo >"$1"; sleep 0.3' "$WALRUS_DATA_DIR/lock" "$tmp/held" &
+holder=$!
+until_true 10 test -e "$tmp/held" || fail "no holder"
+expect 0 "$WALRUS" check
+wait "$holder"
+
 # another key is another log
 "$WALRUS" -k one topic create t
 "$WALRUS" -k one consume --follow t &

@@ -69,8 +69,8 @@ enum walrus_inspect_flags {
 /*
  * Calls visit (may be NULL) for every item: catalogue, cursors, then segment by segment in the order of the bytes.
  * Pointers in the item are valid during the call. A non-zero return of visit ends the walk. WALRUS_E_BUSY when the log
- * is open elsewhere, without WALRUS_INSPECT_UNLOCKED. Damage is not a failure of the call: it is in the verdicts and in
- * `summary` (may be NULL).
+ * is open elsewhere and stays so for a second, without WALRUS_INSPECT_UNLOCKED. Damage is not a failure of the call: it
+ * is in the verdicts and in `summary` (may be NULL).
  */
 enum walrus_code walrus_inspect(const char *data_dir, const char *instance_key, unsigned flags,
                                 int (*visit)(const struct walrus_item *item, void *context), void *context,
