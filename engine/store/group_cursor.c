@@ -172,6 +172,9 @@ void group_cursor_close(struct walrus_cursor *handle)
     if (last) {
         walrus_entries_free(&cursor->ahead);
         cursor->ahead_next = 0;
+        /* With no handle nobody holds anything. A lease that ended, and whose entries went to others, may still be
+         * noted; the cursor, too, may go from now on. */
+        cursor_worker_note_lease(&topic->log->cursor_worker, cursor, NO_LEASE);
     }
     pthread_mutex_unlock(&cursor->lock);
     if (last)

@@ -358,6 +358,42 @@ static void a_lease_ends(void **state)
     temp_log_close(temp);
 }
 
+/*
+ * The worker is kept from looking at a lease that has ended until its entries have gone to somebody else, and the topic
+ * is no more.
+ */
+static void a_lease_of_what_is_gone_is_not_looked_at(void **state)
+{
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *other = line_topic(temp, "other"), *topic = line_topic(temp, "t");
+    append_keyed(other, 10, 1);
+    append_keyed(topic, 10, 5);
+    struct walrus_cursor *busy = open_cursor(other, &strict);
+    struct walrus_cursor *a = open_cursor(topic, &strict), *b = open_cursor(topic, &strict);
+    struct group_cursor *in_use = busy->shared;
+    take_expect(busy, 1, 200, 0, 1);
+    pthread_mutex_lock(&in_use->lock);
+    for (bool waits = true; waits; usleep(1000)) {
+        pthread_mutex_lock(&temp->log->cursor_worker.lock);
+        waits = in_use->has_lease; /* until the worker has it, and waits for the lock of the cursor */
+        pthread_mutex_unlock(&temp->log->cursor_worker.lock);
+    }
+    take_expect(a, 5, 1, 0, 5);
+    usleep(2000);
+    take_expect(b, 5, 0, 0, 5);
+    acknowledge(b, 0, 5);
+    close_cursor(a);
+    close_cursor(b);
+    OK(walrus_topic_delete(temp->log, "t", &failure));
+    walrus_topic_close(topic);
+    pthread_mutex_unlock(&in_use->lock);
+    take_expect(busy, 1, 0, 0, 1);
+    close_cursor(busy);
+    walrus_topic_close(other);
+    temp_log_close(temp);
+}
+
 /* ---- retention ---- */
 
 /* As retention does it, but the blocks stay. */
@@ -848,6 +884,7 @@ int main(void)
         LOG_TEST(at_least_once_acknowledges_in_bulk),
         LOG_TEST(flags_and_limits_are_those_of_reading),
         LOG_TEST(a_lease_ends),
+        LOG_TEST(a_lease_of_what_is_gone_is_not_looked_at),
         LOG_TEST(retention_overtakes_what_waits),
         LOG_TEST(what_is_trimmed_holds_no_cursor_back),
         LOG_TEST(what_is_trimmed_keeps_no_read_from_being_durable),
