@@ -110,6 +110,7 @@ struct run {
     uint64_t clock_ns; /* without threads: what retention takes for now */
     struct walrus_log *log;
     uint64_t next_key;
+    const char *call;  /* under way, or the last one */
     enum ending ended; /* of the session before */
     struct tally tally;
     struct model_group groups[GROUPS];

@@ -25,8 +25,8 @@ __attribute__((noreturn, format(printf, 2, 3))) void differ(struct run *run, con
     static const char *const endings[] = {"a close", "a kill", "a power cut"};
     va_list arguments;
     va_start(arguments, format);
-    printf("DIFFERENCE on %s, seed %" PRIu64 ", operation %" PRIu64 ", in a session after %s: ", run->backend,
-           run->seed, run->op, endings[run->ended]);
+    printf("DIFFERENCE on %s, seed %" PRIu64 ", operation %" PRIu64 " (%s), in a session after %s: ", run->backend,
+           run->seed, run->op, run->call ? run->call : "none", endings[run->ended]);
     vprintf(format, arguments);
     printf("\n");
     va_end(arguments);

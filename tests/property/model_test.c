@@ -21,15 +21,32 @@ static void one_call(struct run *run)
     static const struct {
         unsigned share;
         void (*call)(struct run *run);
-    } calls[] = {{300, append_one},  {70, append_batch},   {40, append_shared}, {70, seek_and_read},
-                 {20, seek_time},    {40, walk_on},        {90, read_stream},   {140, consume},
-                 {60, take},         {60, acknowledge},    {20, give_back},     {25, set_cursor},
-                 {4, delete_cursor}, {12, close_a_handle}, {10, change_group},  {6, configure_topic},
-                 {8, trim_topic},    {6, sync_something},  {7, delete_topic},   {8, look_at_retention},
-                 {4, check_info}};
+        const char *name;
+    } calls[] = {{300, append_one, "append_one"},
+                 {70, append_batch, "append_batch"},
+                 {40, append_shared, "append_shared"},
+                 {70, seek_and_read, "seek_and_read"},
+                 {20, seek_time, "seek_time"},
+                 {40, walk_on, "walk_on"},
+                 {90, read_stream, "read_stream"},
+                 {140, consume, "consume"},
+                 {60, take, "take"},
+                 {60, acknowledge, "acknowledge"},
+                 {20, give_back, "give_back"},
+                 {25, set_cursor, "set_cursor"},
+                 {4, delete_cursor, "delete_cursor"},
+                 {12, close_a_handle, "close_a_handle"},
+                 {10, change_group, "change_group"},
+                 {6, configure_topic, "configure_topic"},
+                 {8, trim_topic, "trim_topic"},
+                 {6, sync_something, "sync_something"},
+                 {7, delete_topic, "delete_topic"},
+                 {8, look_at_retention, "look_at_retention"},
+                 {4, check_info, "check_info"}};
     unsigned drawn = (unsigned)random_below(&run->random, 1000);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         if (drawn < calls[i].share) {
+            run->call = calls[i].name;
             calls[i].call(run);
             return;
         }

@@ -501,6 +501,29 @@ static void a_damaged_mark_commits_nothing(void **state)
     image_free(&image);
 }
 
+/* The topic's only block: its entries are gone. */
+static void wipe_out(struct temp_log *temp, const char *name)
+{
+    struct image image;
+    uint8_t zeros[4096] = {0};
+    image_take(temp, &image);
+    bool wiped = false;
+    for (size_t i = 0; i < image.count; i++) {
+        if (strncmp(image.names[i], "segment-", 8) != 0)
+            continue;
+        /* By the name in its header: somewhere in the file two such bytes may well stand by chance. */
+        for (uint64_t block = 4096; block + 4096 <= image.sizes[i]; block += 4096) {
+            const uint8_t *header = image.bytes[i] + block;
+            if (memcmp(header, "WBLK", 4) != 0 || memcmp(header + BLOCK_HEADER_FIXED, name, strlen(name) + 1) != 0)
+                continue;
+            file_write(temp, image.names[i], zeros, sizeof(zeros), block);
+            wiped = true;
+        }
+    }
+    assert_true(wiped);
+    image_free(&image);
+}
+
 /* Once something behind a part says that it was durable, a part lost elsewhere is damage there, and nothing here. */
 static void what_was_durable_stays(void **state)
 {
@@ -515,29 +538,47 @@ static void what_was_durable_stays(void **state)
     close_several(&several);
     temp_log_close(temp);
 
-    /* The other topic's only block is wiped out: its entries are gone. */
-    struct image image;
-    uint8_t zeros[4096] = {0};
-    image_take(temp, &image);
-    bool wiped = false;
-    for (size_t i = 0; i < image.count; i++) {
-        if (strncmp(image.names[i], "segment-", 8) != 0)
-            continue;
-        /* By the name in its header: somewhere in the file two such bytes may well stand by chance. */
-        for (uint64_t block = 4096; block + 4096 <= image.sizes[i]; block += 4096) {
-            const uint8_t *header = image.bytes[i] + block;
-            if (memcmp(header, "WBLK", 4) != 0 || memcmp(header + BLOCK_HEADER_FIXED, "t1", 3) != 0)
-                continue;
-            file_write(temp, image.names[i], zeros, sizeof(zeros), block);
-            wiped = true;
-        }
-    }
-    assert_true(wiped);
-    image_free(&image);
+    wipe_out(temp, "t1");
     temp_log_open(temp);
     several.topics[0] = line_topic(temp, "t0");
     assert_keyed(several.topics[0], 0, 3);
     walrus_topic_close(several.topics[0]);
+    temp_log_close(temp);
+}
+
+static void chain_and_die(struct temp_log *temp, void *context)
+{
+    struct walrus_topic *topics[3];
+    char name[3] = "t0";
+    (void)context;
+    for (int i = 0; i < 3; i++) {
+        name[1] = (char)('0' + i);
+        REQUIRE(walrus_topic_open(temp->log, name, WALRUS_CREATE, NULL, &topics[i], &failure) == WALRUS_OK);
+    }
+    const struct walrus_batch_entry first[] = {{topics[1], "one", 3}, {topics[2], "one", 3}};
+    const struct walrus_batch_entry second[] = {{topics[0], "two", 3}, {topics[1], "two", 3}};
+    REQUIRE(walrus_append_batch_topics(temp->log, first, 2, 0, NULL, &failure) == WALRUS_OK);
+    REQUIRE(walrus_append_batch_topics(temp->log, second, 2, WALRUS_DURABLE, NULL, &failure) == WALRUS_OK);
+    REQUIRE(walrus_append(topics[0], "says so", 7, 0, NULL, &failure) == WALRUS_OK);
+}
+
+/*
+ * What says so stands in another topic: it proves the second batch there, and so in the topic that both have a part in,
+ * and so the first one, although nothing in its own topics is behind it that does.
+ */
+static void what_was_durable_stays_by_a_proof_elsewhere(void **state)
+{
+    struct temp_log *temp = *state;
+    temp->options.block_bytes_max = 4096;
+    in_child(temp, chain_and_die, NULL);
+    wipe_out(temp, "t2");
+    temp_log_open(temp);
+    struct walrus_topic *zero = line_topic(temp, "t0"), *one = line_topic(temp, "t1");
+    assert_int_equal(info_of(zero).next_sequence, 2);
+    assert_int_equal(info_of(one).next_sequence, 2);
+    assert_int_equal(info_of(one).damages, 0);
+    walrus_topic_close(zero);
+    walrus_topic_close(one);
     temp_log_close(temp);
 }
 
@@ -942,6 +983,7 @@ int main(void)
         LOG_TEST(a_batch_with_a_part_missing_is_dropped_everywhere),
         LOG_TEST(a_damaged_mark_commits_nothing),
         LOG_TEST(what_was_durable_stays),
+        LOG_TEST(what_was_durable_stays_by_a_proof_elsewhere),
         LOG_TEST(an_older_segment_takes_no_part),
         LOG_TEST(threads_with_opposite_orders_neither_hang_nor_show_halves),
         LOG_TEST(nor_when_they_wait_for_syncs),
