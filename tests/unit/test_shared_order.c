@@ -1,6 +1,6 @@
 /*
- * test_shared_order.c - batches over several topics that wait for their sync, and what comes behind them: shown in the
- * order in which they were written.
+ * test_shared_order.c - batches over several topics, and what comes behind them: shown in the order in which they were
+ * written; and blocks that a batch takes back do not come between.
  */
 #include "temp_log.h"
 
@@ -82,10 +82,72 @@ static void what_is_behind_a_batch_is_shown_after_it(void **state)
     temp_log_close(temp);
 }
 
+/* ---- blocks that a failed batch takes back ---- */
+
+/* Fails the nth write of a batch whose parts need new blocks. False: it does not have so many. */
+static bool fail_a_batch(struct temp_log *temp, struct walrus_topic *full, struct walrus_topic *other, uint64_t nth)
+{
+    static const uint8_t payload[3000];
+    const struct walrus_batch_entry entries[] = {{full, payload, sizeof(payload)}, {other, payload, sizeof(payload)}};
+    memory_disk_fail(temp->disk, MEMORY_DISK_WRITE, nth, EIO, MEMORY_FAULT_ONCE);
+    enum walrus_code code = walrus_append_batch_topics(temp->log, entries, 2, 0, NULL, &failure);
+    memory_disk_clear_faults(temp->disk);
+    return code != WALRUS_OK;
+}
+
+/* `count` entries of topic "t", whatever a power cut takes. */
+static void assert_survives(struct temp_log *temp, uint64_t count)
+{
+    struct memory_disk *whole = temp->disk;
+    struct walrus_log *log = temp->log;
+    for (unsigned seed = 1; seed <= 60; seed++) {
+        temp->disk = memory_disk_crash(whole, seed);
+        temp_log_open(temp);
+        struct walrus_topic *topic = line_topic(temp, "t");
+        assert_int_equal(info_of(topic).next_sequence, count);
+        assert_keyed(topic, 0, count);
+        walrus_topic_close(topic);
+        temp_log_close(temp);
+        memory_disk_destroy(temp->disk);
+    }
+    temp->disk = whole;
+    temp->log = log;
+}
+
+/* The header of such a block, brought back by a crash, would supersede what its topic went on with in the one before.
+ */
+static void a_block_that_was_taken_back_stays_so(void **state)
+{
+    struct temp_log *temp = *state;
+    bool failed = true;
+    uint64_t nth = 0;
+    NEEDS_FAULTS(temp);
+    temp->options.segment_bytes = 65536;
+    temp->options.block_bytes_max = 4096;
+    while (failed) {
+        temp_log_erase(temp);
+        temp_log_open(temp);
+        struct walrus_topic *topic = line_topic(temp, "t"), *other = line_topic(temp, "u");
+        append_keyed(topic, 999, 44); /* the file is full of blocks, and the last one has room for little */
+        OK(walrus_sync(temp->log, &failure));
+        failed = fail_a_batch(temp, topic, other, ++nth);
+        if (failed) {
+            append_keyed(topic, 500, 1);
+            OK(walrus_topic_sync(topic, &failure));
+            assert_survives(temp, 45);
+        }
+        walrus_topic_close(topic);
+        walrus_topic_close(other);
+        temp_log_close(temp);
+    }
+    assert_true(nth > 6); /* the files', the catalogue's and the blocks' */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LOG_TEST(what_is_behind_a_batch_is_shown_after_it),
+        LOG_TEST(a_block_that_was_taken_back_stays_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
