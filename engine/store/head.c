@@ -15,14 +15,23 @@ static bool is_under_way(const struct head_move *move)
     return move->moves && move->code == WALRUS_OK;
 }
 
+/* What must be durable before the head may stand there. */
+static uint64_t needed_sequence(struct walrus_topic *topic, uint64_t head)
+{
+    struct topic_view view;
+    topic_view(topic, &view);
+    return view.end_sequence > head && !atomic_load(&topic->refuses) ? head + 1 : head;
+}
+
 /* Step 1. */
 static void make_durable(struct head_move *move)
 {
     struct walrus_topic *topic = move->topic;
+    uint64_t needed = needed_sequence(topic, move->sequence);
     if (atomic_load(&topic->deleted))
         move->code = error_set(&move->error, WALRUS_E_DELETED, 0, "the topic was deleted");
-    else if (atomic_load(&topic->durable_sequence) < move->sequence)
-        move->code = topic_make_durable(topic, move->sequence, NULL, 0, &move->error);
+    else if (atomic_load(&topic->durable_sequence) < needed)
+        move->code = topic_make_durable(topic, needed, NULL, 0, &move->error);
 }
 
 static struct cursor_record slot_record(const struct walrus_topic *topic, uint64_t sequence, uint64_t offset)

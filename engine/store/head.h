@@ -3,7 +3,8 @@
  *
  * In this order, each step durable before the next begins:
  *  1. the entries up to the new head: a head never passes what is durable, and a batch over several topics is durable
- * in all of them before a part of it goes;
+ * in all of them before a part of it goes. The entry at the head, too, if there is one, and so the block that it stands
+ * in: a crash may leave any of the blocks before it, and without this one the topic would seem to end before its head;
  *  2. once in a topic's life: a slot of the cursor file with where it begins so far, then the catalogue's record that
  *     there is such a slot. A topic on record without a valid slot is damaged then, and none whose first block a power
  *     cut took;
