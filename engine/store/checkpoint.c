@@ -258,7 +258,7 @@ enum walrus_code checkpoint_step_locked(struct group_cursor *cursor, const struc
     if (step->nonblock)
         return error_set(error, WALRUS_E_WOULD_BLOCK, 0, "reading '%s' would wait for its checkpoint",
                          cursor->topic->name);
-    if (atomic_load(&cursor->ahead_state) == AHEAD_UNDER_WAY) {
+    if (atomic_load(&cursor->ahead_state) != AHEAD_IDLE) {
         checkpoint_await_locked(cursor);
         *again = true;
         return WALRUS_OK;
