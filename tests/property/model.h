@@ -162,6 +162,7 @@ uint64_t first_now(struct run *run, const struct model_topic *topic);
 uint64_t learn_first(struct run *run, struct model_topic *topic);
 /* Before anything that makes a policy keep more than before. */
 void note_limit(struct run *run, struct model_topic *topic);
+void note_limits(struct run *run);
 /* The policy is known to keep more, and nothing is under way. */
 void lower_limit(struct run *run, struct model_topic *topic, uint64_t sequence);
 /* Has retention do its work (without threads), and compares what it has freed with what it had to. */

@@ -190,12 +190,14 @@ void change_group(struct run *run)
 {
     unsigned group = (unsigned)random_below(&run->random, GROUPS);
     unsigned kind = (unsigned)random_below(&run->random, 10);
+    note_limits(run);
     if (kind < 6)
         make_group(run, group);
     else if (kind < 8)
         delete_group(run, group);
     else
         configure_group(run, group);
+    note_limits(run);
 }
 
 struct group_listing {

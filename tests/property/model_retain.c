@@ -94,6 +94,14 @@ void note_limit(struct run *run, struct model_topic *topic)
         topic->first_high = limit;
 }
 
+void note_limits(struct run *run)
+{
+    for (size_t t = 0; t < TOPICS; t++) {
+        if (run->topics[t].exists)
+            note_limit(run, &run->topics[t]);
+    }
+}
+
 void lower_limit(struct run *run, struct model_topic *topic, uint64_t sequence)
 {
     if (!run->threads)

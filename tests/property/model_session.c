@@ -259,6 +259,7 @@ static void end(struct run *run)
 
 static void work(struct run *run, uint64_t calls, void (*call)(struct run *run))
 {
+    note_limits(run); /* as far as the session before may have come to its end */
     choose_options(run);
     open_log(run);
     compare_with_what_was(run);
