@@ -29,6 +29,8 @@ int cmd_mount(struct cli *cli, int argc, char **argv);
 int cmd_umount(struct cli *cli, int argc, char **argv);
 int cmd_bench(struct cli *cli, int argc, char **argv); /* argv[0] ends in writes, reads or batch */
 int cmd_bench_mount(struct cli *cli, int argc, char **argv);
+int cmd_bench_open(struct cli *cli, int argc, char **argv);
+int cmd_bench_topics(struct cli *cli, int argc, char **argv);
 int cmd_bench_scale(struct cli *cli, int argc, char **argv);
 
 #endif

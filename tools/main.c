@@ -44,6 +44,8 @@ static const struct command {
     {"bench reads", cmd_bench, "read and consume rates beside plain files"},
     {"bench batch", cmd_bench, "batch append rate beside plain files"},
     {"bench mount", cmd_bench_mount, "the mount beside one that only counts, and plain files"},
+    {"bench open", cmd_bench_open, "how long a log takes to open, after a close and after a kill"},
+    {"bench topics", cmd_bench_topics, "what a hundred thousand topics cost"},
     {"bench scale", cmd_bench_scale, "cost of an operation as log, topics and groups grow"},
     {"version", cmd_version, "version of this program"},
     {"help", cmd_help, "this list, or help on one subcommand"},

@@ -25,7 +25,7 @@ expect 0 "$WALRUS" version --json
 json 'len(o) == 1 and o[0]["version"].count(".") == 2'
 for command in "topic ls" "topic create" "topic info" "topic config" "topic rm" "group ls" "group create" "group config" \
                "group rm" "group describe" "cursor get" "cursor set" "cursor rm" produce cat consume batch trim check dump stat \
-               "bench writes" "bench reads" "bench batch" "bench mount" "bench scale" version; do
+               "bench writes" "bench reads" "bench batch" "bench mount" "bench scale" "bench open" "bench topics" version; do
     # shellcheck disable=SC2086
     expect 0 "$WALRUS" $command --help
     out_has "Usage: walrus $command"
@@ -249,6 +249,18 @@ expect 0 "$WALRUS" bench reads "${small[@]}" --duration 1s --json
 json 'len(o) == 10'
 [ -z "$(ls -A "$tmp/bench")" ] || fail "bench left $(ls "$tmp/bench")"
 expect 64 env WALRUS_THREADS=many "$WALRUS" bench writes
+
+# ---- bench open, bench topics: each opening is told of, and nothing is left
+expect 0 "$WALRUS" bench open --bytes 8M --since 4M --topics 2 --rounds 2 --dir "$tmp" --json
+[ "$(jq -r .what "$tmp/out" | xargs)" = \
+    "written open after a kill open after a close open after a kill open after a close" ] || fail "bench open: $(cat "$tmp/out")"
+[ "$(jq -s '[.[] | select(.what == "open after a close")] | map(.detail | contains(" walked 0.0 MiB")) | all' "$tmp/out")" = true ] ||
+    fail "an open after a close walked something: $(cat "$tmp/out")"
+[ "$(jq -s '.[1].detail | contains(" walked 0.0 ")' "$tmp/out")" = false ] || fail "nothing was walked after a kill"
+expect 0 "$WALRUS" bench topics --topics 300 --rounds 1 --dir "$tmp" --json
+[ "$(jq -s '[.[] | .value > 0] | all and length == 5' "$tmp/out")" = true ] || fail "bench topics: $(cat "$tmp/out")"
+[ -z "$(find "$tmp" -maxdepth 1 -name 'walrus-bench-*')" ] || fail "bench open or topics left something"
+expect 64 "$WALRUS" bench topics --topics 0
 
 # ---- bench scale: a row for each size of each axis, in all three forms
 expect 0 "$WALRUS" bench scale --bytes 10M --topics 10 --groups 1 --dir "$tmp/bench" --csv "$tmp/csv" --json
