@@ -166,5 +166,12 @@ int mountpoint_prepare(char **mountpoint, const char *data_dir)
         report("%s: %s; try: modprobe fuse", FUSE_DEVICE, strerror(errno));
         return EX_UNAVAILABLE;
     }
+    /* fusermount3 opens it with the rights of whoever calls it. */
+    if (access(FUSE_DEVICE, R_OK | W_OK) != 0) {
+        int status = errno;
+        report("%s: %s; whoever mounts needs to read and write it (its usual mode is 666)", FUSE_DEVICE,
+               strerror(status));
+        return status == EACCES || status == EPERM ? EX_NOPERM : EX_UNAVAILABLE;
+    }
     return 0;
 }

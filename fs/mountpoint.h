@@ -7,7 +7,7 @@
 /*
  * Checks the mount point and makes *mountpoint absolute (the old text is freed). A walrusfs mount whose daemon died is
  * taken away first; any other dead mount is not touched. Also refuses a mount point and a data directory that lie in
- * one another, and a machine without /dev/fuse. 0, or a sysexits code with a message reported.
+ * one another, and a machine without /dev/fuse, or that keeps it from us. 0, or a sysexits code with a message reported.
  */
 int mountpoint_prepare(char **mountpoint, const char *data_dir);
 

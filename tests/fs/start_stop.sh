@@ -42,6 +42,21 @@ refused 64 "nonblock=maybe" "$DATA" "$MNT" -o nonblock=maybe
 refused 64 "batch_bytes=-1" "$DATA" "$MNT" -o batch_bytes=-1
 refused 64 "nonsense" "$DATA" "$MNT" -o nonsense
 refused 64 "" "$DATA" "$MNT" -o key=../up
+# Without /dev/fuse, and without the right to use it: in a mount namespace of our own, so that nobody else is without.
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null && unshare -m true 2>/dev/null; then
+    chmod 755 "$WORK" && mkdir "$WORK/theirs" "$WORK/bin" && cp "$WALRUSFS" "$WORK/bin" && chown 65534 "$WORK/theirs" "$MNT"
+    in_private() { # CODE MESSAGE COMMANDS
+        local message code
+        message=$(unshare -m --propagation private bash -c "$3" 2>&1 >/dev/null)
+        code=$?
+        expect "exit code where $2" "$1" "$code"
+        [[ $message == *"$2"* ]] || fail "wanted '$2', got '$message'"
+    }
+    in_private 69 "modprobe fuse" "mount -t tmpfs none /dev && '$WORK/bin/walrusfs' '$WORK/theirs' '$MNT'"
+    in_private 77 "whoever mounts needs to read and write it" "mount -t tmpfs none /dev && mknod -m 600 /dev/fuse c 10 229 &&
+        setpriv --reuid 65534 --regid 65534 --clear-groups '$WORK/bin/walrusfs' '$WORK/theirs' '$MNT'"
+    chown 0 "$MNT"
+fi
 "$WALRUSFS" --help | grep -q '^usage: walrusfs' || fail "--help"
 "$WALRUSFS" --version | grep -q '^walrusfs [0-9]' || fail "--version"
 rmdir "$MNT/data" 2>/dev/null
