@@ -9,55 +9,10 @@
 #include "access.h"
 #include "fs_state.h"
 #include "json.h"
+#include "metrics.h"
 #include "text.h"
 
-/* ---- figures of the log ------------------------------------------------------------------------------------------ */
-
-struct log_figure {
-    const char *name;   /* in JSON */
-    const char *metric; /* NULL: not among them */
-    const char *type;
-    const char *help;
-    uint64_t value;
-};
-
-#define LOG_FIGURES_MAX 24
-
-static size_t figures_of_log(const struct walrus_log_info *info, struct log_figure figures[LOG_FIGURES_MAX])
-{
-    const struct log_figure all[] = {
-        {"topics", "walrus_topics", "gauge", "Topics of the log.", info->topic_count},
-        {"namespaces", "walrus_namespaces", "gauge", "Namespaces of the log.", info->namespace_count},
-        {"segments", "walrus_segments", "gauge", "Segment files.", info->segment_count},
-        {"blocks", "walrus_blocks", "gauge", "Blocks that belong to topics.", info->block_count},
-        {"disk_bytes", "walrus_disk_bytes", "gauge", "File space of those blocks.", info->block_bytes},
-        {"appended_entries", "walrus_appended_entries_total", "counter", "Entries appended.", info->appended_entries},
-        {"batches", "walrus_batches_total", "counter", "Batches appended.", info->batches},
-        {"syncs", "walrus_syncs_total", "counter", "Syncs of data.", info->syncs},
-        {"sync_failures", "walrus_sync_failures_total", "counter", "Syncs that failed.", info->sync_failures},
-        {"checkpoints", "walrus_checkpoints_total", "counter", "Cursors made durable.", info->checkpoints},
-        {"freed_blocks", "walrus_freed_blocks_total", "counter", "Blocks freed by retention, trimming and deletion.",
-         info->freed_blocks},
-        {"freed_bytes", "walrus_freed_bytes_total", "counter", "File space of those.", info->freed_bytes},
-        {"clean_marks", "walrus_clean_marks_total", "counter", "Clean marks written.", info->clean_marks},
-        {"recovery_ns", NULL, NULL, NULL, info->recovery_ns},
-        {"recovery_walked_bytes", "walrus_recovery_walked_bytes", "gauge", "Bytes that recovery had to look through.",
-         info->recovery_walked_bytes},
-        {"recovered_torn_tails", "walrus_recovered_torn_tails", "gauge", "Torn tails that recovery dropped.",
-         info->recovered_torn_tails},
-        {"recovered_batches_dropped", "walrus_recovered_batches_dropped", "gauge",
-         "Unfinished batches that recovery dropped.", info->recovered_batches_dropped},
-        {"recovered_damages", "walrus_recovered_damages", "gauge", "Damaged places that recovery found.",
-         info->recovered_damages},
-        {"damaged_cursors", "walrus_damaged_cursors", "gauge", "Damaged cursors that cannot be told whose they were.",
-         info->damaged_cursors},
-        {"recovered_adopted", "walrus_recovered_adopted", "gauge", "Topics whose names were taken from their blocks.",
-         info->recovered_adopted},
-    };
-    _Static_assert(sizeof all / sizeof all[0] <= LOG_FIGURES_MAX, "room for all");
-    memcpy(figures, all, sizeof all);
-    return sizeof all / sizeof all[0];
-}
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 static const char *backend_name(const struct walrus_log_info *info)
 {
@@ -79,7 +34,7 @@ int log_report_json(struct fs *fs, struct text *text)
 {
     struct walrus_log_info info;
     struct walrus_error error;
-    struct log_figure figures[LOG_FIGURES_MAX];
+    struct log_metric figures[LOG_METRICS_MAX];
     char words[WALRUS_POLICY_TEXT_MAX];
     char transport[256];
     if (walrus_log_info(fs->log, &info, &error) != WALRUS_OK) {
@@ -87,7 +42,7 @@ int log_report_json(struct fs *fs, struct text *text)
     }
     transport_describe(&fs->transport, transport, sizeof transport);
     text_printf(text, "{\"type\":\"log\"");
-    size_t count = figures_of_log(&info, figures);
+    size_t count = metrics_of_log(&info, figures);
     for (size_t i = 0; i < count; i++) {
         text_printf(text, ",\"%s\":%" PRIu64, figures[i].name, figures[i].value);
     }
@@ -110,39 +65,6 @@ int log_report_json(struct fs *fs, struct text *text)
 /* ---- Prometheus -------------------------------------------------------------------------------------------------- */
 
 /* All lines of one metric stand together, so those of the topics are collected one text for each metric. */
-enum topic_metric {
-    METRIC_ENTRIES,
-    METRIC_BYTES,
-    METRIC_NEXT_SEQUENCE,
-    METRIC_DURABLE_SEQUENCE,
-    METRIC_DISK_BYTES,
-    METRIC_DAMAGES,
-    METRIC_REFUSES,
-    METRIC_CURSOR,
-    METRIC_LAG,
-    METRIC_LAG_BYTES,
-    METRIC_TAKEN,
-    METRIC_COUNT
-};
-
-static const struct {
-    const char *name;
-    const char *type;
-    const char *help;
-} topic_metrics[METRIC_COUNT] = {
-    [METRIC_ENTRIES] = {"walrus_topic_entries", "gauge", "Retained entries."},
-    [METRIC_BYTES] = {"walrus_topic_bytes", "gauge", "Retained bytes of the stream."},
-    [METRIC_NEXT_SEQUENCE] = {"walrus_topic_next_sequence", "counter", "Entries ever appended."},
-    [METRIC_DURABLE_SEQUENCE] = {"walrus_topic_durable_sequence", "counter", "Entries below it survive a power cut."},
-    [METRIC_DISK_BYTES] = {"walrus_topic_disk_bytes", "gauge", "File space."},
-    [METRIC_DAMAGES] = {"walrus_topic_damages", "gauge", "Damaged places known so far."},
-    [METRIC_REFUSES] = {"walrus_topic_refuses_appends", "gauge", "1 after a failed sync."},
-    [METRIC_CURSOR] = {"walrus_group_cursor", "gauge", "Sequence that the group takes next."},
-    [METRIC_LAG] = {"walrus_group_lag_entries", "gauge", "Entries that the group has not acknowledged."},
-    [METRIC_LAG_BYTES] = {"walrus_group_lag_bytes", "gauge", "Bytes of the stream, likewise."},
-    [METRIC_TAKEN] = {"walrus_group_taken_entries", "gauge", "Entries taken and not acknowledged."},
-};
-
 struct collector {
     struct fs *fs;
     const struct caller *caller;
@@ -155,7 +77,7 @@ struct collector {
 static void add_line(struct collector *collector, enum topic_metric metric, const char *group, uint64_t value)
 {
     struct text *text = &collector->lines[metric];
-    text_printf(text, "%s{topic=", topic_metrics[metric].name);
+    text_printf(text, "%s{topic=", metrics_of_topics[metric].name);
     json_add_name(text, collector->name);
     if (group != NULL) {
         text_printf(text, ",group=");
@@ -166,10 +88,11 @@ static void add_line(struct collector *collector, enum topic_metric metric, cons
 
 static int collect_cursor(const struct walrus_cursor_info *cursor, void *context)
 {
-    add_line(context, METRIC_CURSOR, cursor->group, cursor->sequence);
-    add_line(context, METRIC_LAG, cursor->group, cursor->lag_entries);
-    add_line(context, METRIC_LAG_BYTES, cursor->group, cursor->lag_bytes);
-    add_line(context, METRIC_TAKEN, cursor->group, cursor->taken_entries);
+    uint64_t values[METRIC_COUNT];
+    metrics_of_cursor(cursor, values);
+    for (int i = METRIC_FIRST_OF_GROUPS; i < METRIC_COUNT; i++) {
+        add_line(context, (enum topic_metric)i, cursor->group, values[i]);
+    }
     return 0;
 }
 
@@ -183,13 +106,11 @@ static void collect_topic(struct collector *collector)
         return;
     }
     if (walrus_topic_info(topic, &info, &error) == WALRUS_OK) {
-        add_line(collector, METRIC_ENTRIES, NULL, info.next_sequence - info.first_sequence);
-        add_line(collector, METRIC_BYTES, NULL, info.next_offset - info.first_offset);
-        add_line(collector, METRIC_NEXT_SEQUENCE, NULL, info.next_sequence);
-        add_line(collector, METRIC_DURABLE_SEQUENCE, NULL, info.durable_sequence);
-        add_line(collector, METRIC_DISK_BYTES, NULL, info.block_bytes);
-        add_line(collector, METRIC_DAMAGES, NULL, info.damages);
-        add_line(collector, METRIC_REFUSES, NULL, info.refuses_appends);
+        uint64_t values[METRIC_COUNT];
+        metrics_of_topic(&info, values);
+        for (int i = 0; i < METRIC_FIRST_OF_GROUPS; i++) {
+            add_line(collector, (enum topic_metric)i, NULL, values[i]);
+        }
         (void)walrus_cursor_list(topic, collect_cursor, collector, &error);
     }
     walrus_topic_close(topic);
@@ -234,14 +155,14 @@ static int add_log_metrics(struct fs *fs, struct text *text)
 {
     struct walrus_log_info info;
     struct walrus_error error;
-    struct log_figure figures[LOG_FIGURES_MAX];
+    struct log_metric figures[LOG_METRICS_MAX];
     if (walrus_log_info(fs->log, &info, &error) != WALRUS_OK) {
         return fs_errno(fs, &error);
     }
     add_head(text, "walrus_info", "gauge", "What runs.");
     text_printf(text, "walrus_info{version=\"%s\",backend=\"%s\",transport=\"%s\"} 1\n", walrus_version(),
                 backend_name(&info), fs->transport.active ? "io_uring" : "device");
-    size_t count = figures_of_log(&info, figures);
+    size_t count = metrics_of_log(&info, figures);
     for (size_t i = 0; i < count; i++) {
         if (figures[i].metric != NULL) {
             add_head(text, figures[i].metric, figures[i].type, figures[i].help);
@@ -277,7 +198,7 @@ int log_report_metrics(struct fs *fs, const struct caller *caller, struct text *
     for (int i = 0; i < METRIC_COUNT; i++) {
         struct text *lines = &collector->lines[i];
         if (lines->length > 0) {
-            add_head(text, topic_metrics[i].name, topic_metrics[i].type, topic_metrics[i].help);
+            add_head(text, metrics_of_topics[i].name, metrics_of_topics[i].type, metrics_of_topics[i].help);
             text_append(text, lines->bytes, lines->length);
         }
         text->failed = text->failed || lines->failed;

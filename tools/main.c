@@ -38,6 +38,7 @@ static const struct command {
     {"check", cmd_check, "verify every byte of a log, with the exact place of damage"},
     {"dump", cmd_dump, "the structure of a log, one line per item"},
     {"stat", cmd_stat, "figures of a log and its topics"},
+    {"metrics", cmd_metrics, "the same for Prometheus"},
     {"mount", cmd_mount, "mount a log: each topic is a file"},
     {"umount", cmd_umount, "unmount it"},
     {"bench writes", cmd_bench, "append rate beside plain files"},

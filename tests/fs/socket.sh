@@ -105,6 +105,16 @@ expect "topics of a batch" 20 "$("$WALRUS" topic ls batch | wc -l)"
 seq -f 'namespace/with/a/long/name/so/that/a/list/has/parts/%g' 2000 | xargs "$WALRUS" topic create || fail "2000 topics"
 expect "a long list" 2000 "$("$WALRUS" topic ls namespace | wc -l)"
 
+# For Prometheus, the same as from the mount: names, kinds and words; and the figures of topics and groups.
+"$WALRUS" topic create 'quo"te\d' || fail "a name to be escaped"
+"$WALRUS" metrics >"$WORK/metrics" || fail metrics
+cp "$MNT/.walrus/metrics" "$WORK/mount-metrics"
+same "words for Prometheus" <(grep '^#' "$WORK/mount-metrics" | grep -v 'start_time\|open_files' | sort) <(grep '^#' "$WORK/metrics" | sort)
+same "topics for Prometheus" <(grep '^walrus_\(topic\|group\)_' "$WORK/mount-metrics" | grep -v durable | sort) \
+    <(grep '^walrus_\(topic\|group\)_' "$WORK/metrics" | grep -v durable | sort)
+grep -q '^walrus_group_lag_entries{topic="many",group="default"} 0' "$WORK/metrics" || fail "no group in the metrics"
+grep -qF 'walrus_topic_entries{topic="quo\"te\\d"} 0' "$WORK/metrics" || fail "a name that is not escaped"
+
 # What needs the log for itself says so.
 "$WALRUS" check >/dev/null 2>"$WORK/message"
 expect "exit code of check" 75 $?
