@@ -153,7 +153,7 @@ static struct walrus_topic *next_topic(struct janitor *janitor)
 static void finish(struct janitor *janitor, struct walrus_topic *topic, bool failed)
 {
     uint64_t look_ns, now_ns = clock_realtime_ns();
-    retention_done(topic, &look_ns);
+    retention_done(topic, failed, &look_ns);
     if (look_ns != UINT64_MAX)
         look_ns = max_u64(look_ns, now_ns + LOOK_MIN_NS);
     if (failed && !atomic_load(&topic->deleted))

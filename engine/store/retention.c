@@ -164,7 +164,7 @@ bool retention_decide(struct walrus_topic *topic, uint64_t now_ns, struct head_m
     }
 }
 
-void retention_done(struct walrus_topic *topic, uint64_t *look_ns)
+void retention_done(struct walrus_topic *topic, bool failed, uint64_t *look_ns)
 {
     *look_ns = UINT64_MAX;
     pthread_mutex_lock(&topic->lock);
@@ -172,7 +172,10 @@ void retention_done(struct walrus_topic *topic, uint64_t *look_ns)
     bool may_go = topic->block_count > 1 && !atomic_load(&topic->deleted);
     topic->next_first_sequence = 0;
     topic->due_offset = UINT64_MAX;
-    if (may_go && retention.mode == WALRUS_RETAIN_BYTES &&
+    /* What is due and cannot go would have somebody look again at once, and for ever: after a failure time does. */
+    bool stuck =
+        failed || (may_go && topic->blocks[1]->first_sequence > limit_locked(topic) && atomic_load(&topic->refuses));
+    if (may_go && !stuck && retention.mode == WALRUS_RETAIN_BYTES &&
         retention.limit < UINT64_MAX - topic->blocks[1]->first_offset)
         topic->due_offset = topic->blocks[1]->first_offset + retention.limit;
     if (may_go && retention.mode == WALRUS_RETAIN_AGE)

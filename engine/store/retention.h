@@ -28,8 +28,8 @@ void retention_note_growth_locked(struct walrus_topic *topic);
  */
 bool retention_decide(struct walrus_topic *topic, uint64_t now_ns, struct head_move *move);
 
-/* After the move, if there was one: *look_ns is when to look again for the sake of time alone (UINT64_MAX: never).
- * Needs trim_lock. */
-void retention_done(struct walrus_topic *topic, uint64_t *look_ns);
+/* After the move, if there was one: *look_ns is when to look again for the sake of time alone (UINT64_MAX: never). One
+ * that failed is the caller's to try again later. Needs trim_lock. */
+void retention_done(struct walrus_topic *topic, bool failed, uint64_t *look_ns);
 
 #endif

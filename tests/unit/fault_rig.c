@@ -29,7 +29,7 @@ void rig_complain(struct rig *rig, const char *format, ...)
     abort();
 }
 
-static enum walrus_code checked(struct rig *rig, enum walrus_code code, const struct walrus_error *error)
+enum walrus_code rig_checked(struct rig *rig, enum walrus_code code, const struct walrus_error *error)
 {
     if (code == WALRUS_OK)
         return code;
@@ -44,24 +44,15 @@ static enum walrus_code checked(struct rig *rig, enum walrus_code code, const st
 enum walrus_code rig_open(struct rig *rig)
 {
     struct walrus_error error = {0};
-    return checked(rig, log_open_on(memory_disk_open(rig->disk), &rig->options, &rig->log, &error), &error);
+    return rig_checked(rig, log_open_on(memory_disk_open(rig->disk), &rig->options, &rig->log, &error), &error);
 }
 
 static void close_handles(struct rig *rig)
 {
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
         struct model_topic *topic = &rig->model.topics[i];
-        struct walrus_error error = {0};
-        uint64_t doubtful_high = topic->cursors[0].high;
-        if (topic->cursors[0].handle &&
-            checked(rig, walrus_cursor_close(topic->cursors[0].handle, &error), &error) == WALRUS_OK) {
-            model_cursor_persisted(&topic->cursors[0]);
-            /* Nothing to persist is a success too, and a record that failed may still be on the disk. */
-            if (doubtful_high > topic->cursors[0].high)
-                topic->cursors[0].high = doubtful_high;
-        }
+        rig_close_cursors(rig, topic);
         walrus_topic_close(topic->handle);
-        topic->cursors[0].handle = NULL;
         topic->handle = NULL;
     }
 }
@@ -70,19 +61,19 @@ enum walrus_code rig_close(struct rig *rig)
 {
     struct walrus_error error = {0};
     close_handles(rig);
-    enum walrus_code code = checked(rig, walrus_close(rig->log, &error), &error);
+    enum walrus_code code = rig_checked(rig, walrus_close(rig->log, &error), &error);
     rig->log = NULL;
     if (code == WALRUS_OK)
         model_all_durable(&rig->model, false);
     return code;
 }
 
-static enum walrus_code handle_of(struct rig *rig, struct model_topic *topic)
+enum walrus_code rig_handle_of(struct rig *rig, struct model_topic *topic)
 {
     struct walrus_error error = {0};
     if (topic->handle)
         return WALRUS_OK;
-    return checked(rig, walrus_topic_open(rig->log, topic->name, 0, NULL, &topic->handle, &error), &error);
+    return rig_checked(rig, walrus_topic_open(rig->log, topic->name, 0, NULL, &topic->handle, &error), &error);
 }
 
 static enum walrus_code append_some(struct rig *rig, enum rig_topic index, bool as_batch, size_t count, size_t length,
@@ -92,7 +83,7 @@ static enum walrus_code append_some(struct rig *rig, enum rig_topic index, bool 
     struct walrus_slice slices[64];
     struct walrus_receipt receipt = {0};
     struct walrus_error error = {0};
-    enum walrus_code code = handle_of(rig, topic);
+    enum walrus_code code = rig_handle_of(rig, topic);
     if (code != WALRUS_OK)
         return code;
     for (size_t i = 0; i < count; i++) {
@@ -103,7 +94,7 @@ static enum walrus_code append_some(struct rig *rig, enum rig_topic index, bool 
         code = walrus_append_batch(topic->handle, slices, count, flags, &receipt, &error);
     else
         code = walrus_append(topic->handle, slices[0].data, slices[0].length, flags, &receipt, &error);
-    if (checked(rig, code, &error) != WALRUS_OK) {
+    if (rig_checked(rig, code, &error) != WALRUS_OK) {
         if (!rig->dies || topic->doubtful_count > 0 || memory_disk_fault_hits(rig->disk, MEMORY_DISK_SYNC) == 0)
             model_pending_failed(topic);
         else
@@ -140,7 +131,7 @@ enum walrus_code rig_shared(struct rig *rig, size_t count, size_t length, unsign
         struct model_topic *topic = &rig->model.topics[i];
         if (!topic->exists || topic->deleting)
             continue;
-        code = handle_of(rig, topic);
+        code = rig_handle_of(rig, topic);
         topics[topic_count++] = topic;
         durable |= topic->sync == WALRUS_SYNC_EACH;
     }
@@ -154,7 +145,7 @@ enum walrus_code rig_shared(struct rig *rig, size_t count, size_t length, unsign
         entries[i] = (struct walrus_batch_entry){topic->handle, entry->bytes, entry->length};
     }
     code = walrus_append_batch_topics(rig->log, entries, count, flags, receipts, &error);
-    bool failed = checked(rig, code, &error) != WALRUS_OK;
+    bool failed = rig_checked(rig, code, &error) != WALRUS_OK;
     bool doubtful = failed && rig->dies && memory_disk_fault_hits(rig->disk, MEMORY_DISK_SYNC) > 0;
     for (size_t i = 0; i < topic_count; i++)
         doubtful = doubtful && topics[i]->doubtful_count == 0;
@@ -176,70 +167,6 @@ enum walrus_code rig_shared(struct rig *rig, size_t count, size_t length, unsign
     return code;
 }
 
-static enum walrus_code cursor_of(struct rig *rig, struct model_topic *topic,
-                                  const struct walrus_consistency *consistency)
-{
-    struct walrus_error error = {0};
-    enum walrus_code code = handle_of(rig, topic);
-    if (code != WALRUS_OK || topic->cursors[0].handle)
-        return code;
-    topic->cursors[0].interval = consistency->mode == WALRUS_STRICTLY_AT_ONCE ? 0 : consistency->interval_entries;
-    return checked(rig, walrus_cursor_open(topic->handle, NULL, consistency, &topic->cursors[0].handle, &error),
-                   &error);
-}
-
-enum walrus_code rig_consume(struct rig *rig, enum rig_topic index, const struct walrus_consistency *consistency)
-{
-    struct model_topic *topic = &rig->model.topics[index];
-    struct walrus_entries entries = {0};
-    struct walrus_error error = {0};
-    uint64_t at = 0;
-    enum walrus_code code = cursor_of(rig, topic, consistency);
-    if (code != WALRUS_OK)
-        return code;
-    topic->cursors[0].may_exist = true;
-    code =
-        checked(rig, walrus_cursor_read(topic->cursors[0].handle, &(struct walrus_read_limits){0}, 0, &entries, &error),
-                &error);
-    if (code == WALRUS_OK) {
-        if (entries.count != (topic->cursors[0].next < topic->count))
-            rig_complain(rig, "consume at %llu of %zu gave %zu entries", (unsigned long long)topic->cursors[0].next,
-                         topic->count, entries.count);
-        if (entries.count &&
-            (entries.items[0].sequence != topic->cursors[0].next ||
-             entries.items[0].length != topic->entries[topic->cursors[0].next].length ||
-             memcmp(entries.items[0].data, topic->entries[topic->cursors[0].next].bytes, entries.items[0].length) != 0))
-            rig_complain(rig, "consume at %llu gave another entry", (unsigned long long)topic->cursors[0].next);
-        model_cursor_moved(&topic->cursors[0], entries.count);
-    } else if (topic->cursors[0].interval == 0) {
-        /* The record may have reached the disk although the call says no: at most once allows that. */
-        topic->cursors[0].high = topic->cursors[0].next + 1;
-    }
-    if (walrus_cursor_get(topic->cursors[0].handle, &at, &error) == WALRUS_OK && at != topic->cursors[0].next)
-        rig_complain(rig, "the cursor is at %llu, not %llu", (unsigned long long)at,
-                     (unsigned long long)topic->cursors[0].next);
-    walrus_entries_free(&entries);
-    return code;
-}
-
-enum walrus_code rig_set_cursor(struct rig *rig, enum rig_topic index, uint64_t sequence)
-{
-    struct model_topic *topic = &rig->model.topics[index];
-    struct walrus_error error = {0};
-    enum walrus_code code = cursor_of(rig, topic, &(struct walrus_consistency){WALRUS_STRICTLY_AT_ONCE, 0});
-    if (code != WALRUS_OK)
-        return code;
-    topic->cursors[0].set_to = sequence;
-    topic->cursors[0].may_exist = true;
-    code = checked(rig, walrus_cursor_set(topic->cursors[0].handle, sequence, &error), &error);
-    if (code == WALRUS_OK) {
-        topic->cursors[0].exists = true;
-        topic->cursors[0].next = sequence;
-        model_cursor_persisted(&topic->cursors[0]);
-    }
-    return code;
-}
-
 enum walrus_code rig_create(struct rig *rig, enum rig_topic index, enum walrus_sync_mode sync)
 {
     struct model_topic *topic = &rig->model.topics[index];
@@ -248,7 +175,7 @@ enum walrus_code rig_create(struct rig *rig, enum rig_topic index, enum walrus_s
     model_topic_creating(&rig->model, topic, sync, 0644);
     enum walrus_code code = walrus_topic_open(rig->log, topic->name, WALRUS_CREATE | WALRUS_CREATE_PARENTS, &settings,
                                               &topic->handle, &error);
-    if (checked(rig, code, &error) == WALRUS_OK)
+    if (rig_checked(rig, code, &error) == WALRUS_OK)
         model_topic_created(&rig->model, topic);
     return code;
 }
@@ -257,14 +184,11 @@ enum walrus_code rig_delete(struct rig *rig, enum rig_topic index)
 {
     struct model_topic *topic = &rig->model.topics[index];
     struct walrus_error error = {0};
-    if (topic->cursors[0].handle &&
-        checked(rig, walrus_cursor_close(topic->cursors[0].handle, &error), &error) == WALRUS_OK)
-        model_cursor_persisted(&topic->cursors[0]);
-    topic->cursors[0].handle = NULL;
+    rig_close_cursors(rig, topic);
     walrus_topic_close(topic->handle);
     topic->handle = NULL;
     topic->deleting = true;
-    enum walrus_code code = checked(rig, walrus_topic_delete(rig->log, topic->name, &error), &error);
+    enum walrus_code code = rig_checked(rig, walrus_topic_delete(rig->log, topic->name, &error), &error);
     if (code == WALRUS_OK)
         model_topic_deleted(&rig->model, topic);
     return code;
@@ -274,10 +198,10 @@ enum walrus_code rig_sync_topic(struct rig *rig, enum rig_topic index)
 {
     struct model_topic *topic = &rig->model.topics[index];
     struct walrus_error error = {0};
-    enum walrus_code code = handle_of(rig, topic);
+    enum walrus_code code = rig_handle_of(rig, topic);
     if (code != WALRUS_OK)
         return code;
-    code = checked(rig, walrus_topic_sync(topic->handle, &error), &error);
+    code = rig_checked(rig, walrus_topic_sync(topic->handle, &error), &error);
     if (code == WALRUS_OK)
         model_topic_is_durable(&rig->model, topic);
     return code;
@@ -286,7 +210,7 @@ enum walrus_code rig_sync_topic(struct rig *rig, enum rig_topic index)
 enum walrus_code rig_sync(struct rig *rig)
 {
     struct walrus_error error = {0};
-    enum walrus_code code = checked(rig, walrus_sync(rig->log, &error), &error);
+    enum walrus_code code = rig_checked(rig, walrus_sync(rig->log, &error), &error);
     if (code == WALRUS_OK)
         model_all_durable(&rig->model, false);
     return code;
@@ -306,7 +230,7 @@ enum walrus_code rig_make_namespace(struct rig *rig, const char *name)
     struct walrus_error error = {0};
     struct model_namespace *name_space = namespace_of(rig, name);
     name_space->changing = true;
-    enum walrus_code code = checked(rig, walrus_namespace_create(rig->log, name, NULL, &error), &error);
+    enum walrus_code code = rig_checked(rig, walrus_namespace_create(rig->log, name, NULL, &error), &error);
     if (code == WALRUS_OK) {
         name_space->changing = false;
         model_namespace_is_durable(&rig->model, name);
@@ -319,7 +243,7 @@ enum walrus_code rig_remove_namespace(struct rig *rig, const char *name)
     struct walrus_error error = {0};
     struct model_namespace *name_space = namespace_of(rig, name);
     name_space->changing = true;
-    enum walrus_code code = checked(rig, walrus_namespace_remove(rig->log, name, &error), &error);
+    enum walrus_code code = rig_checked(rig, walrus_namespace_remove(rig->log, name, &error), &error);
     if (code == WALRUS_OK)
         name_space->changing = name_space->exists = name_space->durable = false;
     return code;
@@ -331,18 +255,18 @@ void rig_check_live(struct rig *rig)
 {
     for (size_t i = 0; i < MODEL_TOPICS; i++) {
         struct model_topic *topic = &rig->model.topics[i];
-        struct walrus_position position = {0};
+        struct walrus_position position = {.sequence = topic->first};
         struct walrus_entries entries = {0};
         struct walrus_error error = {0};
-        size_t sequence = 0;
+        size_t sequence = topic->first;
         if (!topic->exists || topic->deleting)
             continue;
-        if (handle_of(rig, topic) != WALRUS_OK)
+        if (rig_handle_of(rig, topic) != WALRUS_OK)
             rig_complain(rig, "the topic %s cannot be opened any more", topic->name);
         do {
             struct walrus_read_limits limits = {.max_bytes = 50000};
             enum walrus_code code = walrus_read_entries(topic->handle, &position, &limits, &entries, &error);
-            if (checked(rig, code, &error) != WALRUS_OK)
+            if (rig_checked(rig, code, &error) != WALRUS_OK)
                 rig_complain(rig, "entry %zu of %s cannot be read any more", sequence, topic->name);
             for (size_t e = 0; e < entries.count; e++, sequence++) {
                 if (sequence >= topic->count || entries.items[e].length != topic->entries[sequence].length ||
@@ -414,10 +338,16 @@ void rig_check_reopen(struct rig *rig)
         topic->exists = seen.topics[i].exists;
         topic->creating = topic->deleting = false;
         topic->durable_count = topic->count;
-        model_cursor_recovered(topic, &topic->cursors[0], seen.topics[i].cursors[0].exists,
-                               seen.topics[i].cursors[0].sequence);
+        topic->first = topic->first_high = seen.topics[i].first;
+        for (size_t g = 0; g < MODEL_GROUPS; g++)
+            model_cursor_recovered(topic, &topic->cursors[g], seen.topics[i].cursors[g].exists,
+                                   seen.topics[i].cursors[g].sequence);
         if (topic->exists && rig_append(rig, (enum rig_topic)i, 100, WALRUS_DURABLE) != WALRUS_OK)
             rig_complain(rig, "%s takes no appends after reopening", topic->name);
+    }
+    for (size_t g = 0; g < MODEL_GROUPS; g++) {
+        rig->model.groups[g].exists = seen.groups[g];
+        rig->model.groups[g].changing = false;
     }
     for (size_t i = 0; i < MODEL_NAMESPACES; i++) {
         rig->model.namespaces[i].exists = seen.namespaces[i];

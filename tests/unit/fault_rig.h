@@ -42,12 +42,25 @@ enum walrus_code rig_batch(struct rig *rig, enum rig_topic topic, size_t count, 
 enum walrus_code rig_shared(struct rig *rig, size_t count, size_t length, unsigned flags);
 enum walrus_code rig_consume(struct rig *rig, enum rig_topic topic, const struct walrus_consistency *consistency);
 enum walrus_code rig_set_cursor(struct rig *rig, enum rig_topic topic, uint64_t sequence);
+/* Takes that many entries, strictly at once; acknowledges some of those that are held, by their place among them. */
+enum walrus_code rig_take(struct rig *rig, enum rig_topic topic, size_t group, size_t count);
+enum walrus_code rig_acknowledge(struct rig *rig, enum rig_topic topic, size_t group, size_t at, size_t count);
+enum walrus_code rig_make_group(struct rig *rig, size_t group);
+enum walrus_code rig_remove_group(struct rig *rig, size_t group);
+enum walrus_code rig_trim(struct rig *rig, enum rig_topic topic, uint64_t sequence);
+/* Gives the topic that retention and has the log look at it. */
+void rig_retain(struct rig *rig, enum rig_topic topic, uint64_t bytes);
 enum walrus_code rig_create(struct rig *rig, enum rig_topic topic, enum walrus_sync_mode sync);
 enum walrus_code rig_delete(struct rig *rig, enum rig_topic topic);
 enum walrus_code rig_sync_topic(struct rig *rig, enum rig_topic topic);
 enum walrus_code rig_sync(struct rig *rig);
 enum walrus_code rig_make_namespace(struct rig *rig, const char *name);
 enum walrus_code rig_remove_namespace(struct rig *rig, const char *name);
+
+/* For the parts of the rig: notes a failure; opens a topic; closes its cursors. */
+enum walrus_code rig_checked(struct rig *rig, enum walrus_code code, const struct walrus_error *error);
+enum walrus_code rig_handle_of(struct rig *rig, struct model_topic *topic);
+void rig_close_cursors(struct rig *rig, struct model_topic *topic);
 
 /* The open log shows exactly what was acknowledged. */
 void rig_check_live(struct rig *rig);

@@ -141,6 +141,50 @@ static void closing_and_opening(struct rig *rig)
         rig_open(rig);
 }
 
+static void acknowledgement(struct rig *rig)
+{
+    rig_append(rig, RIG_NONE, 300, 0);
+    rig_take(rig, RIG_NONE, 0, 3);
+    rig_acknowledge(rig, RIG_NONE, 0, 1, 1); /* out of turn: nothing moves */
+    rig_acknowledge(rig, RIG_NONE, 0, 0, 1);
+    rig_take(rig, RIG_EACH, 0, 2);
+    rig_acknowledge(rig, RIG_EACH, 0, 0, 2);
+}
+
+static void groups(struct rig *rig)
+{
+    if (rig_make_group(rig, 1) == WALRUS_OK) {
+        rig_take(rig, RIG_EACH, 1, 2);
+        rig_acknowledge(rig, RIG_EACH, 1, 0, 1);
+    }
+    rig_make_group(rig, 2);
+    if (rig->model.groups[1].exists && rig_remove_group(rig, 1) == WALRUS_OK && rig_make_group(rig, 1) == WALRUS_OK)
+        rig_take(rig, RIG_EACH, 1, 1); /* from the beginning */
+}
+
+static void trims(struct rig *rig)
+{
+    for (unsigned i = 0; i < 4; i++)
+        rig_append(rig, RIG_NONE, 3000, 0);
+    rig_consume(rig, RIG_NONE, &strict);
+    rig_trim(rig, RIG_NONE, 2);
+    rig_append(rig, RIG_NONE, 3000, 0);
+    rig_trim(rig, RIG_NONE, rig->model.topics[RIG_NONE].count);
+    rig_append(rig, RIG_NONE, 3000, 0);
+    rig_trim(rig, RIG_EACH, 1);
+}
+
+static void retention(struct rig *rig)
+{
+    for (unsigned i = 0; i < 5; i++)
+        rig_append(rig, RIG_NONE, 3000, 0);
+    rig_retain(rig, RIG_NONE, 4000);
+    for (unsigned i = 0; i < 5; i++)
+        rig_append(rig, RIG_NONE, 3000, 0);
+    rig_retain(rig, RIG_NONE, 2000);
+    rig_retain(rig, RIG_NONE, 1000);
+}
+
 static const struct sweep {
     const char *name;
     void (*act)(struct rig *rig);
@@ -154,6 +198,10 @@ static const struct sweep {
     {"batch over topics, sync none", shared_batches_none},
     {"strict checkpoints", checkpoints_strict},
     {"at-least-once checkpoints", checkpoints_at_least_once},
+    {"take and acknowledge", acknowledgement},
+    {"groups", groups},
+    {"trim", trims},
+    {"retention", retention},
     {"create", creation},
     {"delete", deletion},
     {"delete and create", deletion_and_creation},
