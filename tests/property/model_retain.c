@@ -11,6 +11,7 @@
 
 #define MS_NS UINT64_C(1000000)
 #define HOUR_NS (3600000 * MS_NS)
+#define DATES_NS (200 * MS_NS) /* a topic is not looked at twice within half of this for the sake of time alone */
 #define PATIENCE_MS 20000u
 
 uint64_t now_ns(void)
@@ -178,12 +179,12 @@ void look_at_retention(struct run *run)
         /* Where no policy frees anything, a block that a trim to the end left as the last one stays for now. */
         if (limits[t] <= topic->first)
             limits[t] = 0;
-        uint64_t high = policy_limit(run, topic, now, false);
+        uint64_t high = policy_limit(run, topic, now + DATES_NS, false);
         if (high > topic->first_high)
             topic->first_high = high;
     }
     if (!run->threads)
-        janitor_look(&run->log->janitor, run->clock_ns);
+        janitor_look(&run->log->janitor, run->clock_ns + DATES_NS);
     for (size_t t = 0; t < TOPICS; t++) {
         if (run->topics[t].handle)
             look_at_one(run, &run->topics[t], limits[t]);
