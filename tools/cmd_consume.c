@@ -8,6 +8,9 @@
  * read. So a kill re-delivers at most N, and loses none. When a write fails, what was not written whole is given back.
  *
  * --peek reads by position and leaves the cursor alone.
+ *
+ * --ack=manual takes one entry at a time and acknowledges it or gives it back, as verdict.c finds. A kill gives it
+ * back.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,6 +21,7 @@
 
 #include "commands.h"
 #include "format.h"
+#include "verdict.h"
 
 #define READ_BYTES ((size_t)512 << 10)
 #define IDLE_POLL_MS 50
@@ -30,6 +34,9 @@ struct consume {
     uint64_t left; /* entries still wanted */
     bool follow;
     bool peek;
+    bool has_ack;
+    bool takes;          /* rather than reads: each entry is acknowledged or given back by itself */
+    const char *command; /* --exec, or NULL */
     bool skip_damage;
     bool has_timeout;
     uint64_t timeout_ns;
@@ -41,13 +48,14 @@ struct consume {
     struct walrus_position position; /* --peek: where we are */
     struct client_entries entries;
     struct entry_printer printer;
+    struct verdict_input input;
     uint64_t taken;
     uint64_t ends[WALRUS_BATCH_ENTRIES_MAX]; /* out.queued after each entry of the batch at hand */
 };
 
 static struct out out;
 
-enum { KEY_FOLLOW = CLI_KEY_PRIVATE, KEY_TIMEOUT, KEY_CONSISTENCY, KEY_SKIP_DAMAGE };
+enum { KEY_FOLLOW = CLI_KEY_PRIVATE, KEY_TIMEOUT, KEY_CONSISTENCY, KEY_SKIP_DAMAGE, KEY_ACK, KEY_EXEC };
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
@@ -91,6 +99,15 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_SKIP_DAMAGE:
         consume->skip_damage = true;
         return 0;
+    case KEY_ACK:
+        if (strcmp(argument, "auto") != 0 && strcmp(argument, "manual") != 0)
+            argp_error(state, "--ack takes auto or manual, not '%s'", argument);
+        consume->has_ack = true;
+        consume->takes = argument[0] == 'm';
+        return 0;
+    case KEY_EXEC:
+        consume->command = argument;
+        return 0;
     case ARGP_KEY_ARG:
         if (consume->topic_name != NULL)
             argp_error(state, "one topic at a time");
@@ -99,6 +116,11 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_END:
         if (consume->topic_name == NULL)
             argp_error(state, "name a topic");
+        if (consume->command != NULL && consume->has_ack && !consume->takes)
+            argp_error(state, "--exec acknowledges by the command's exit code: it goes with --ack=manual");
+        consume->takes = consume->takes || consume->command != NULL;
+        if (consume->peek && consume->takes)
+            argp_error(state, "--peek takes nothing that could be acknowledged");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -113,6 +135,10 @@ static enum walrus_code read_batch(struct consume *consume, struct walrus_error 
         limits.max_entries = (size_t)consume->left;
     if (consume->peek)
         return client_read_entries(consume->topic, &consume->position, &limits, &consume->entries, error);
+    if (consume->takes) {
+        limits.max_entries = 1;
+        return client_cursor_take(consume->cursor, &limits, 0, 0, &consume->entries, error);
+    }
     return client_cursor_read(consume->cursor, &limits, 0, &consume->entries, error);
 }
 
@@ -160,6 +186,28 @@ static enum walrus_code deliver(struct consume *consume, struct walrus_error *er
                                    : client_cursor_set(consume->cursor, entries->items[begun].sequence, error);
 }
 
+/* Hands the entry that was taken on, and settles it. *status is not CLI_OK when that is the end. */
+static enum walrus_code settle(struct consume *consume, int *status, struct walrus_error *error)
+{
+    const struct walrus_entry *entry = &consume->entries.items[0];
+    enum verdict verdict = VERDICT_GIVE_BACK_AND_END;
+
+    consume->taken++;
+    consume->left -= consume->left == UINT64_MAX ? 0 : 1;
+    if (consume->command != NULL) {
+        verdict = verdict_by_command(consume->cli, consume->command, &consume->printer, entry, status);
+    } else {
+        print_entry(&out, &consume->printer, entry);
+        if (out_flush(&out))
+            verdict = verdict_from_input(consume->cli, &consume->input, status);
+    }
+    if (verdict == VERDICT_GIVE_BACK_AND_END)
+        consume->left = 0;
+    if (verdict == VERDICT_ACKNOWLEDGE)
+        return client_cursor_acknowledge(consume->cursor, entry->sequence, 1, error);
+    return client_cursor_give_back(consume->cursor, entry->sequence, 1, error);
+}
+
 /* Waits a moment for new entries; false when the reader of our output has gone or we are told to stop. */
 static bool idle(void)
 {
@@ -176,11 +224,14 @@ static int consume_all(struct consume *consume)
     struct walrus_error error = {0};
     enum walrus_code code = WALRUS_OK;
     uint64_t last_ns = cli_clock_ns();
+    int status = CLI_OK;
 
     while (consume->left > 0 && out.error == 0 && cli_stop_signal() == 0) {
         code = read_batch(consume, &error);
         if (code == WALRUS_E_DAMAGED && consume->skip_damage)
             code = skip_damage(consume, &error);
+        else if (code == WALRUS_OK && consume->entries.count > 0 && consume->takes)
+            code = settle(consume, &status, &error);
         else if (code == WALRUS_OK && consume->entries.count > 0)
             code = deliver(consume, &error);
         else if (code == WALRUS_OK && !consume->follow)
@@ -196,6 +247,8 @@ static int consume_all(struct consume *consume)
             return cli_fail(consume->cli, &error, NULL);
         last_ns = cli_clock_ns();
     }
+    if (status != CLI_OK)
+        return status;
     return consume->taken == 0 && out.error == 0 ? CLI_NOTHING : CLI_OK;
 }
 
@@ -244,6 +297,15 @@ int cmd_consume(struct cli *cli, int argc, char **argv)
          "is ever lost, a kill gives up to N again (default: as the group)",
          0},
         {"peek", 'p', NULL, 0, "show the next entries, leave the cursor where it is", 0},
+        {"ack", KEY_ACK, "HOW", 0,
+         "auto: what was printed is consumed (the default). manual: after each entry a line `ack` or `nack` is read "
+         "from standard input; its end gives back what is not acknowledged",
+         0},
+        {"exec", KEY_EXEC, "CMD", 0,
+         "run `sh -c CMD` for each entry, which is on its standard input as it would be printed, and acknowledge it "
+         "when "
+         "CMD exits with 0; else give it back and end with code 69 (implies --ack=manual)",
+         0},
         {"skip-damage", KEY_SKIP_DAMAGE, NULL, 0, "go past damaged entries, with a note on standard error", 0},
         {"group", 'g', "GROUP", 0, "consumer group (default: default)", 0},
         {0},
@@ -255,6 +317,8 @@ int cmd_consume(struct cli *cli, int argc, char **argv)
         .doc = "Takes the next entries of a topic, all there are unless -n says less. Exit code 1 when there are "
                "none.\v"
                "What is taken moves the group's cursor; a failed write of the output gives back what was not written.\n"
+               "With --ack=manual an entry that was not acknowledged comes again, after a kill, too: to whoever asks "
+               "first, this process included after `nack`.\n"
                "--json: one object per entry: sequence, offset, time_ns, length, and data (text) or base64.",
         .children = cli_children,
     };

@@ -51,6 +51,11 @@ both "cat past the end" cat -o 1000 two </dev/null
 both "consume" consume -n 7 two </dev/null
 both "consume at least once" consume --consistency at-least-once:3 -n 5 two </dev/null
 both "peek" consume --peek -n 2 two </dev/null
+both "acknowledge" consume --ack=manual -n 3 two <<<$'ack\nnack\nack'
+both "the end of the words" consume --ack=manual two </dev/null
+both "a command" consume --exec 'grep .' -n 2 two </dev/null
+both "a command that fails" consume --exec 'cat; false' two </dev/null
+both "what is next after that" consume --peek -n 1 two </dev/null
 both "an unknown group" consume -g nosuch two </dev/null
 both "group create" group create readers --consistency at-least-once:10 </dev/null
 both "group create again" group create readers </dev/null
