@@ -261,6 +261,19 @@ static int take_consistency(const struct walrus_group_info *group, void *context
     return 0;
 }
 
+/* The entry that the group would get next: of those that were given back the first, which the cursor has passed. */
+static enum walrus_code find_next(struct consume *consume, uint64_t *sequence, struct walrus_error *error)
+{
+    struct walrus_read_limits one = {.max_bytes = 1, .max_entries = 1};
+    enum walrus_code code = client_cursor_read(consume->cursor, &one, WALRUS_PEEK, &consume->entries, error);
+
+    if (code == WALRUS_OK && consume->entries.count > 0)
+        *sequence = consume->entries.items[0].sequence;
+    else if (code == WALRUS_OK || code == WALRUS_E_DAMAGED) /* the damage is met again, by who shows it */
+        code = client_cursor_get(consume->cursor, sequence, error);
+    return code;
+}
+
 static int open_cursor(struct consume *consume, struct client_log *log)
 {
     struct walrus_error error = {0};
@@ -279,7 +292,7 @@ static int open_cursor(struct consume *consume, struct client_log *log)
         return cli_fail_group(consume->cli, &error);
     if (!consume->peek)
         return CLI_OK;
-    if (client_cursor_get(consume->cursor, &sequence, &error) != WALRUS_OK ||
+    if (find_next(consume, &sequence, &error) != WALRUS_OK ||
         client_seek_sequence(consume->topic, sequence, &consume->position, &error) != WALRUS_OK)
         return cli_fail(consume->cli, &error, NULL);
     return CLI_OK;

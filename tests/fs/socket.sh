@@ -56,6 +56,7 @@ both "the end of the words" consume --ack=manual two </dev/null
 both "a command" consume --exec 'grep .' -n 2 two </dev/null
 both "a command that fails" consume --exec 'cat; false' two </dev/null
 both "what is next after that" consume --peek -n 1 two </dev/null
+both "what was given back" consume --exec cat -n 1 two </dev/null
 both "an unknown group" consume -g nosuch two </dev/null
 both "group create" group create readers --consistency at-least-once:10 </dev/null
 both "group create again" group create readers </dev/null
