@@ -20,9 +20,11 @@ KINDS = ENTRY, COMMIT_MARK, DURABLE_MARK, SHARED_MARK = 1, 2, 3, 4
 IN_BATCH, IN_SHARED_BATCH, LAG_UNKNOWN = 1, 2, 255
 SHARED_BATCHES = 1  # incompatible feature
 TOPIC_CREATED, TOPIC_DELETED, TOPIC_TRIMMED, GROUP_CREATED, GROUP_DELETED, GROUP_CHANGED = 1, 2, 16, 9, 10, 11
-FIELD_NAME, FIELD_CONSISTENCY, FIELD_INTERVAL = 1, 10, 11
+LOG_CHANGED = 12
+FIELD_NAME, FIELD_RETENTION, FIELD_RETENTION_LIMIT, FIELD_CONSISTENCY, FIELD_INTERVAL = 1, 8, 9, 10, 11
 DEFAULT_GROUP, GROUP_HEAD = 0, 2**64 - 1
 CONSISTENCIES = {0: "as the log", 1: "strict", 2: "at-least-once"}
+RETENTIONS = {0: "consumed", 1: "consumed", 2: "all", 3: "bytes:{}", 4: "age:{}ms"}
 DELIMITERS = {0: b"\n", 1: b"", 2: b"\0"}
 NOT_ZERO = re.compile(rb"[^\0]")
 
@@ -389,6 +391,7 @@ class Log:
         self.directory = directory
         self.findings, self.topics, self.cursors, self.deleted, self.parts = [], {}, [], set(), []
         self.groups = {DEFAULT_GROUP: {"kind": "group", "group": "default", "id": 0, "consistency": "as the log"}}
+        self.retention = RETENTIONS[0]
         catalog = File(directory, "catalog", b"walrusCT")
         if not catalog.valid:
             raise Refused("catalog: no valid file header")
@@ -489,6 +492,9 @@ class Log:
                 self.groups[node] = {"kind": "group", "group": name, "id": node}
         elif kind == GROUP_DELETED:
             self.groups.pop(node, None)
+        elif kind == LOG_CHANGED:
+            limit = struct.unpack("<Q", fields.get(FIELD_RETENTION_LIMIT, bytes(8)))[0]
+            self.retention = RETENTIONS[fields.get(FIELD_RETENTION, b"\0")[0]].format(limit)
         if kind in (GROUP_CREATED, GROUP_CHANGED) and node in self.groups:
             mode = CONSISTENCIES[fields.get(FIELD_CONSISTENCY, b"\0")[0]]
             interval = struct.unpack("<I", fields.get(FIELD_INTERVAL, bytes(4)))[0]
@@ -547,6 +553,7 @@ class Log:
                 else:
                     line["sha256"] = hashlib.sha256(entry.payload).hexdigest()
                 yield line
+        yield {"kind": "log", "retention": self.retention}
         yield from self.groups.values()
         yield from self.cursors
         yield from self.findings
