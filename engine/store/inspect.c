@@ -426,7 +426,10 @@ static enum walrus_code run(struct inspection *inspection, struct walrus_error *
         code = recovery_find_blocks(&inspection->recovery, error);
     if (code == WALRUS_OK)
         code = inspect_cursors(inspection, error);
-    return code == WALRUS_OK ? inspect_segments(inspection, error) : code;
+    if (code == WALRUS_OK)
+        code = inspect_segments(inspection, error);
+    /* Of a live log the mark may be newer than what was read. */
+    return code == WALRUS_OK && !inspection->unlocked ? inspect_mark(inspection, error) : code;
 }
 
 #define LOCK_WAIT_MS                                                                                                   \
@@ -440,7 +443,8 @@ enum walrus_code inspect_on(struct io *io, unsigned flags, int (*visit)(const st
     if (rc < 0)
         return holder[0] ? error_set(error, WALRUS_E_BUSY, 0, "held by %s", holder) : error_system(error, rc, "lock");
 
-    struct inspection inspection = {.io = io, .visit = visit, .context = context};
+    struct inspection inspection = {
+        .io = io, .visit = visit, .context = context, .unlocked = (flags & WALRUS_INSPECT_UNLOCKED) != 0};
     inspection.log = calloc(1, sizeof(*inspection.log));
     inspection.window = malloc(BLOCK_SCAN_WINDOW);
     inspection.recovery =

@@ -12,9 +12,8 @@
 
 #define META_BYTES_MAX ((uint64_t)1 << 32)
 
-/* Reads a small file whole. *bytes is the caller's; NULL and WALRUS_OK when there is no such file. */
-static enum walrus_code read_file(struct inspection *inspection, const char *name, uint8_t **bytes, uint64_t *size,
-                                  struct walrus_error *error)
+enum walrus_code inspection_read_file(struct inspection *inspection, const char *name, uint64_t bytes_least,
+                                      uint8_t **bytes, uint64_t *size, struct walrus_error *error)
 {
     struct io_file *file = NULL;
     int rc = inspection->io->ops->open(inspection->io, name, IO_READ_ONLY, &file);
@@ -27,7 +26,7 @@ static enum walrus_code read_file(struct inspection *inspection, const char *nam
     rc = file->ops->size(file, size);
     if (rc == 0 && *size > META_BYTES_MAX)
         rc = -EFBIG;
-    uint64_t padded = max_u64(*size, FILE_HEADER_BYTES);
+    uint64_t padded = max_u64(*size, bytes_least);
     *bytes = rc == 0 ? malloc(padded) : NULL;
     if (rc == 0)
         rc = *bytes ? io_read_padded(file, *bytes, padded, 0) : -ENOMEM;
@@ -104,7 +103,7 @@ enum walrus_code inspect_catalog(struct inspection *inspection, struct walrus_er
     uint8_t *bytes;
     uint64_t size;
     struct file_header header;
-    enum walrus_code code = read_file(inspection, CATALOG_NAME, &bytes, &size, error);
+    enum walrus_code code = inspection_read_file(inspection, CATALOG_NAME, FILE_HEADER_BYTES, &bytes, &size, error);
     if (code != WALRUS_OK)
         return code;
     if (!bytes) {
@@ -227,7 +226,7 @@ enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_er
 {
     uint8_t *bytes;
     uint64_t size;
-    enum walrus_code code = read_file(inspection, CURSOR_FILE_NAME, &bytes, &size, error);
+    enum walrus_code code = inspection_read_file(inspection, CURSOR_FILE_NAME, FILE_HEADER_BYTES, &bytes, &size, error);
     if (code == WALRUS_OK && !bytes && inspection->recovery.cursors_on_record)
         inspection_show_missing(inspection, CURSOR_FILE_NAME, WALRUS_NOWHERE);
     if (code != WALRUS_OK || !bytes)

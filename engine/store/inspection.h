@@ -1,4 +1,7 @@
-/* inspection.h - one walk of walrus_inspect(), shared by inspect.c (blocks) and inspect_meta.c (catalogue, cursors). */
+/*
+ * inspection.h - one walk of walrus_inspect(), shared by inspect.c (blocks), inspect_meta.c (catalogue, cursors)
+ * and inspect_mark.c (the clean mark).
+ */
 #ifndef WALRUS_STORE_INSPECTION_H
 #define WALRUS_STORE_INSPECTION_H
 
@@ -14,6 +17,7 @@ struct inspection {
     void *context;
     struct walrus_inspect_summary summary;
     bool stopped;
+    bool unlocked;
     uint8_t *window;
     uint8_t *payload;
     size_t payload_capacity;
@@ -32,5 +36,16 @@ enum walrus_code inspect_catalog(struct inspection *inspection, struct walrus_er
 
 /* Shows every cursor, and keeps each one's position with its topic. The topics must be known. */
 enum walrus_code inspect_cursors(struct inspection *inspection, struct walrus_error *error);
+
+/*
+ * Shows what does not hold in the clean mark, and where it contradicts the log. The topics must be walked: without the
+ * mark, which is loaded only here, so that what it says is compared with what the rest says by itself.
+ */
+enum walrus_code inspect_mark(struct inspection *inspection, struct walrus_error *error);
+
+/* Reads a small file whole, with zeros up to `bytes_least`. *bytes is the caller's; NULL and WALRUS_OK when there is no
+ * such file. *size: the file's. */
+enum walrus_code inspection_read_file(struct inspection *inspection, const char *name, uint64_t bytes_least,
+                                      uint8_t **bytes, uint64_t *size, struct walrus_error *error);
 
 #endif

@@ -386,6 +386,91 @@ class Part:
         return self.first < self.topic.horizon
 
 
+class CleanMark:
+    """The file `mark`: whether it holds, and whether it agrees with the log as it is found without it."""
+    STATE, SUMMARY, BODY, TOPIC_BYTES, BLOCK_BYTES, SEGMENT_BYTES = 512, 1024, 4096, 96, 72, 32
+
+    def __init__(self, log, file):
+        self.log, self.file, self.data = log, file, file.data.ljust(self.BODY, b"\0")
+        self.holds = True
+        self.topics, self.segments = [], {}  # (place, fields, blocks); id: fields
+
+    def broken(self, place, verdict="damaged"):
+        self.holds = self.holds and verdict != "damaged"
+        self.log.find(verdict, "mark", place)
+
+    def summed(self, place, end):
+        stored = struct.unpack_from("<I", self.data, place)[0]
+        return end <= len(self.data) and stored == crc(u64(self.log.log_id), self.data[place + 4:end])
+
+    def judge(self):
+        if not self.file.valid or self.file.log_id != self.log.log_id:
+            self.broken(0)
+        state_holds = self.summed(self.STATE, self.STATE + 64)
+        if not state_holds:
+            self.broken(self.STATE, "torn")  # what a crash may leave
+        if not self.summed(self.SUMMARY, self.SUMMARY + 96):
+            return self.broken(self.SUMMARY)
+        body_crc, mark_id, size, topics, blocks, segments = struct.unpack_from("<4xIQQQQQ", self.data, self.SUMMARY)
+        end = self.BODY + size
+        if len(self.file.data) != end:
+            self.broken(min(end, len(self.file.data)))
+        if len(self.file.data) < end:
+            return None
+        self.read_topics(topics, end - segments * self.SEGMENT_BYTES)
+        for place in range(end - segments * self.SEGMENT_BYTES, end, self.SEGMENT_BYTES):
+            if not self.summed(place, place + self.SEGMENT_BYTES):
+                self.broken(place)
+            segment, *fields = struct.unpack_from("<8xQQQ", self.data, place)
+            self.segments[segment] = fields
+        if self.holds and body_crc != crc(self.data[self.BODY:end]):
+            self.broken(self.BODY)
+        if self.holds and not self.is_consistent(topics, segments):
+            self.broken(self.BODY)
+        if self.holds:
+            clean, of = struct.unpack_from("<4xIQ", self.data, self.STATE)
+            self.compare(state_holds and clean == 1 and of == mark_id)
+        return None
+
+    def read_topics(self, number, end):
+        place = self.BODY
+        for _ in range(number):
+            blocks = struct.unpack_from("<4xI", self.data, place)[0] if place + self.TOPIC_BYTES <= end else 0
+            after = place + self.TOPIC_BYTES + blocks * self.BLOCK_BYTES
+            if after > end or not self.summed(place, after):
+                return self.broken(place)
+            self.topics.append((place, struct.unpack_from("<QI4xQQQQQQ", self.data, place + 8), [
+                (at, struct.unpack_from("<QQQQQQQII", self.data, at))
+                for at in range(place + self.TOPIC_BYTES, after, self.BLOCK_BYTES)]))
+            place = after
+        return None
+
+    def is_consistent(self, topics, segments):
+        if len({fields[0] for _, fields, _ in self.topics}) < topics or len(self.segments) < segments:
+            return False
+        last = (0, 0)
+        for segment, place, size in sorted(block[:3] for _, _, blocks in self.topics for _, block in blocks):
+            if (segment, place) < last or segment in self.segments and place + size > self.segments[segment][0]:
+                return False
+            last = (segment, place + size)
+        return True
+
+    def compare(self, clean):
+        for place, (topic_id, _, _, _, end, *_), blocks in self.topics:
+            topic = self.log.topics.get(topic_id)
+            if topic is None:
+                continue
+            if topic.next_sequence < end or clean and topic.next_sequence > end:
+                self.log.find("damaged", "mark", place, topic.name, min(topic.next_sequence, end))
+            there = {(block.file.id, block.place, block.size, block.index, block.first_sequence, block.first_offset,
+                      crc(u64(block.salt))) for block in topic.blocks}
+            follow = [block[5] for _, block in blocks[1:]] + [end]
+            for (at, block), following in zip(blocks, follow):
+                gone = following <= topic.head or block[5] >= end  # may have been freed since
+                if not gone and block[:4] + block[5:8] not in there:
+                    self.log.find("damaged", "mark", at, topic.name, block[5])
+
+
 class Log:
     def __init__(self, directory):
         self.directory = directory
@@ -406,6 +491,8 @@ class Log:
         for topic in self.topics.values():
             topic.walk()
         self.settle_batches()
+        if os.path.exists(os.path.join(directory, "mark")):
+            CleanMark(self, File(directory, "mark", b"walrusMK")).judge()
 
     def settle_batches(self):
         """Which batches over several topics count, and where topics end for those that do not."""

@@ -30,11 +30,7 @@ walrus -D whole trim p "$second" >/dev/null
 walrus -D whole trim inside 700 >/dev/null
 walrus -D whole trim gone end >/dev/null
 compare trimmed whole inside p q r gone
-clean() { # but for what is trimmed
-    checks=$((checks + 1))
-    ! grep -v '^\["trimmed"' findings.command findings.reader || fail "$1: findings in a whole log"
-}
-clean trimmed
+but_trimmed trimmed
 grep -q '"trimmed"' findings.reader || fail "nothing was trimmed"
 ! walrus -D whole dump --json | jq -e 'select(.kind == "block" and .topic == "p" and .sequence == 0)' >/dev/null ||
     fail "the first block of p was not freed"
@@ -48,7 +44,7 @@ for take in 1 2; do
         zero "planted/$file" $((offset + 4096)) 20000
     fi
     compare "blocks before the head, $take" planted inside p q r gone
-    clean "blocks before the head, $take"
+    but_trimmed "blocks before the head, $take"
 done
 
 # --- a batch of which a part was trimmed was durable: what misses of it is damage
@@ -57,7 +53,7 @@ while read -r file offset bytes; do zero "planted/$file" "$offset" "$bytes"; don
     jq -r -s '[.[] | select(.kind == "mark" and .note == "durable up to here")] | group_by(.topic)[] | last |
         "\(.file) \(.file_offset) \(.file_bytes)"')
 compare "a part is trimmed" planted inside p q r gone
-clean "a part is trimmed"
+but_trimmed "a part is trimmed"
 read -r file offset bytes < <(place planted '.kind == "mark" and .topic == "r" and .sequence == 1')
 zero "planted/$file" "$offset" "$bytes"
 compare "a part is trimmed, the mark of another missing" planted p q r
@@ -103,7 +99,7 @@ for setting in "2 0 all" "3 123456789 bytes:123456789" "4 5000000 age:5000000ms"
     read -r mode limit text <<<"$setting"
     settings planted "$mode" "$limit"
     compare "retention $text" planted
-    clean "retention $text"
+    but_trimmed "retention $text"
     grep -qx "\"$text\"" retention.reader || fail "retention $text: $(cat retention.reader)"
 done
 
