@@ -82,6 +82,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case 'p':
         consume->peek = true;
         return 0;
+    case 'e':
+        consume->follow = false;
+        return 0;
     case KEY_FOLLOW:
         consume->follow = true;
         return 0;
@@ -298,11 +301,40 @@ static int open_cursor(struct consume *consume, struct client_log *log)
     return CLI_OK;
 }
 
+static int run(struct consume *consume, struct cli *cli, const struct argp *argp, int argc, char **argv)
+{
+    struct client_log *log = NULL;
+    int status;
+
+    consume->cli = cli;
+    consume->left = UINT64_MAX;
+    consume->group = "default";
+    cli_parse(cli, argp, argc, argv, consume);
+    cli_catch_signals();
+    out_init(&out, STDOUT_FILENO);
+    status = cli_open_log(cli, false, &log);
+    if (status == CLI_OK)
+        status = cli_open_topic(cli, log, consume->topic_name, 0, NULL, &consume->topic);
+    if (status == CLI_OK) {
+        struct walrus_error error = {0};
+
+        status = open_cursor(consume, log);
+        if (status == CLI_OK)
+            status = consume_all(consume);
+        if (client_cursor_close(consume->cursor, &error) != WALRUS_OK)
+            status = cli_fail(cli, &error, NULL);
+        client_entries_free(&consume->entries);
+        client_topic_close(consume->topic);
+    }
+    return cli_close_log(cli, log, out_finish(&out, cli, status));
+}
+
 int cmd_consume(struct cli *cli, int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"count", 'n', "N", 0, "take N entries at most, and none beyond", 0},
         {"format", 'f', "FMT", 0, "print each entry as FMT says: " FORMAT_HELP, 0},
+        {"end", 'e', NULL, 0, "end where there is nothing more (the default)", 0},
         {"follow", KEY_FOLLOW, NULL, 0, "wait for more at the end (holds the log while it waits)", 0},
         {"timeout", KEY_TIMEOUT, "S", 0, "wait, but end with code 124 after S seconds without a new entry", 0},
         {"consistency", KEY_CONSISTENCY, "HOW", 0,
@@ -316,8 +348,7 @@ int cmd_consume(struct cli *cli, int argc, char **argv)
          0},
         {"exec", KEY_EXEC, "CMD", 0,
          "run `sh -c CMD` for each entry, which is on its standard input as it would be printed, and acknowledge it "
-         "when "
-         "CMD exits with 0; else give it back and end with code 69 (implies --ack=manual)",
+         "when CMD exits with 0; else give it back and end with code 69 (implies --ack=manual)",
          0},
         {"skip-damage", KEY_SKIP_DAMAGE, NULL, 0, "go past damaged entries, with a note on standard error", 0},
         {"group", 'g', "GROUP", 0, "consumer group (default: default)", 0},
@@ -336,28 +367,31 @@ int cmd_consume(struct cli *cli, int argc, char **argv)
         .children = cli_children,
     };
     static struct consume consume;
-    struct client_log *log = NULL;
-    int status;
 
-    consume.cli = cli;
-    consume.left = UINT64_MAX;
-    consume.group = "default";
-    cli_parse(cli, &argp, argc, argv, &consume);
-    cli_catch_signals();
-    out_init(&out, STDOUT_FILENO);
-    status = cli_open_log(cli, false, &log);
-    if (status == CLI_OK)
-        status = cli_open_topic(cli, log, consume.topic_name, 0, NULL, &consume.topic);
-    if (status == CLI_OK) {
-        struct walrus_error error = {0};
+    return run(&consume, cli, &argp, argc, argv);
+}
 
-        status = open_cursor(&consume, log);
-        if (status == CLI_OK)
-            status = consume_all(&consume);
-        if (client_cursor_close(consume.cursor, &error) != WALRUS_OK)
-            status = cli_fail(cli, &error, NULL);
-        client_entries_free(&consume.entries);
-        client_topic_close(consume.topic);
-    }
-    return cli_close_log(cli, log, out_finish(&out, cli, status));
+int cmd_peek(struct cli *cli, int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"count", 'n', "N", 0, "N entries at most", 0},
+        {"format", 'f', "FMT", 0, "print each entry as FMT says: " FORMAT_HELP, 0},
+        {"skip-damage", KEY_SKIP_DAMAGE, NULL, 0, "go past damaged entries, with a note on standard error", 0},
+        {"group", 'g', "GROUP", 0, "consumer group (default: default)", 0},
+        {0},
+    };
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "TOPIC",
+        .doc = "Shows the next entries of a group, all there are unless -n says less, and leaves its cursor where it "
+               "is. Exit code 1 when there are none.\v"
+               "What others of the group have taken and not acknowledged is not the next entry; behind that one it is "
+               "shown.\n"
+               "--json: one object per entry: sequence, offset, time_ns, length, and data (text) or base64.",
+        .children = cli_children,
+    };
+    static struct consume consume = {.peek = true};
+
+    return run(&consume, cli, &argp, argc, argv);
 }

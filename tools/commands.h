@@ -12,6 +12,8 @@ int cmd_topic_rm(struct cli *cli, int argc, char **argv);
 int cmd_produce(struct cli *cli, int argc, char **argv);
 int cmd_cat(struct cli *cli, int argc, char **argv);
 int cmd_consume(struct cli *cli, int argc, char **argv);
+int cmd_peek(struct cli *cli, int argc, char **argv);
+int cmd_tail(struct cli *cli, int argc, char **argv);
 int cmd_group_ls(struct cli *cli, int argc, char **argv);
 int cmd_group_create(struct cli *cli, int argc, char **argv);
 int cmd_group_config(struct cli *cli, int argc, char **argv);

@@ -46,11 +46,22 @@ both "show config" topic config two --json </dev/null
 both cat cat logs/one </dev/null
 both "cat --json" cat --json -o +10:+20 logs/one </dev/null
 both "cat from an end" cat -o -5 two </dev/null
+both "tail" tail -n 3 two </dev/null
+WALRUS_DATA_DIR=$DATA "$WALRUS" tail -f -n 1 two >"$WORK/followed" 2>"$WORK/tail.err" &
+tail=$!
+both "produce behind a tail -f" produce two <<<"and one more"
+tries=0
+until [ "$(tail -n 1 "$WORK/followed")" = "and one more" ] || [ $((tries += 1)) -gt 100 ]; do sleep 0.1; done
+expect "tail -f beside the daemon" "and one more" "$(tail -n 1 "$WORK/followed")"
+kill "$tail"
+wait "$tail"
+expect "messages of tail -f" "" "$(cat "$WORK/tail.err")"
 both "cat by time" cat -o -1h two </dev/null
 both "cat past the end" cat -o 1000 two </dev/null
 both "consume" consume -n 7 two </dev/null
 both "consume at least once" consume --consistency at-least-once:3 -n 5 two </dev/null
 both "peek" consume --peek -n 2 two </dev/null
+both "peek by its name" peek -n 2 two --json </dev/null
 both "acknowledge" consume --ack=manual -n 3 two <<<$'ack\nnack\nack'
 both "the end of the words" consume --ack=manual two </dev/null
 both "a command" consume --exec 'grep .' -n 2 two </dev/null

@@ -24,7 +24,7 @@ expect 0 "$WALRUS" version
 expect 0 "$WALRUS" version --json
 json 'len(o) == 1 and o[0]["version"].count(".") == 2'
 for command in "topic ls" "topic create" "topic info" "topic config" "topic rm" "group ls" "group create" "group config" \
-               "group rm" "group describe" "cursor get" "cursor set" "cursor rm" produce cat consume batch trim check dump stat \
+               "group rm" "group describe" "cursor get" "cursor set" "cursor rm" produce cat tail consume peek batch trim check dump stat \
                "bench writes" "bench reads" "bench batch" "bench mount" "bench scale" "bench open" "bench topics" version; do
     # shellcheck disable=SC2086
     expect 0 "$WALRUS" $command --help

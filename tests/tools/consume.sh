@@ -44,6 +44,7 @@ expect 0 "$WALRUS" consume --json p
 json '[(e["sequence"], e["data"]) for e in o] == [(1, "two"), (2, "three")]'
 expect 1 "$WALRUS" consume p
 expect 1 "$WALRUS" consume -p p
+expect 1 timeout 20 "$WALRUS" consume --follow -e p
 expect 124 "$WALRUS" consume --timeout 100ms p
 expect 66 "$WALRUS" consume nothing
 expect 64 "$WALRUS" consume -n 0 p
