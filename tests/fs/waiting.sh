@@ -84,7 +84,8 @@ PY
 
 # --- a reader that goes while it waits loses nothing ---
 for signal in INT TERM KILL; do
-    python3 -c "
+    # -I: does not look for modules here, so that its first request to the mount comes after SIGINT, which a shell's job ignores, ends it.
+    python3 -I -c "
 import os, signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.read(os.open('.consume/numbers', os.O_RDONLY), 100)" 2>/dev/null &
