@@ -320,11 +320,18 @@ enum walrus_code cursor_set(struct walrus_cursor *handle, uint64_t sequence, str
         return code;
     checkpoint_await_locked(cursor);
     group_cursor_settle_locked(cursor);
-    code = checkpoint_locked(cursor, (struct cursor_place){to.sequence, to.offset}, error);
+    if (to.sequence < cursor->settled_first)
+        code = error_set(error, WALRUS_E_RANGE, 0,
+                         "set the cursor of '%s' to %" PRIu64 ": the first retained entry is %" PRIu64,
+                         cursor->topic->name, to.sequence, cursor->settled_first);
+    else
+        code = checkpoint_locked(cursor, (struct cursor_place){to.sequence, to.offset}, error);
     if (code == WALRUS_OK) {
         outstanding_clear(&cursor->outstanding);
         cursor_worker_note_lease(&cursor->topic->log->cursor_worker, cursor, NO_LEASE);
         cursor->position = to;
+        /* Until it was durable, retention did not know of it: it may be behind the first retained entry by now. */
+        cursor->settled_first = 0;
         drop_ahead(cursor);
     }
     pthread_mutex_unlock(&cursor->lock);
