@@ -107,6 +107,9 @@ int loop_run(struct fs *fs, void (*on_ready)(struct fs *fs))
             nanosleep(&pause, NULL);
             continue;
         }
+        if (received == -ECONNABORTED) {
+            return 0; /* unmounted by force, or lazily while it was in use: an end like another */
+        }
         if (received <= 0) {
             return -received;
         }

@@ -214,6 +214,7 @@ if [ "$(id -u)" -eq 0 ]; then
     umount -f "$MNT" 2>/dev/null # "busy", but it cuts the connection
     wait $reader && fail "a reader that waits when the connection is cut"
     wait "$DAEMON"
+    expect "exit code after a forced unmount" 0 $?
     DAEMON=
     fusermount3 -u -z -q "$MNT"
     start

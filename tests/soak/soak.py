@@ -267,7 +267,11 @@ class Soak:
             self.daemon.kill()
             raise RuntimeError(f'{how}: the daemon did not end within two minutes')
         if code != 0:
-            self.problems.append(f'{how}: the daemon ended with {code}')
+            self.problems.append(f'{how}: the daemon ended with {code}: {self.last_words()}')
+
+    def last_words(self):
+        with open(os.path.join(self.work, 'stderr'), errors='replace') as stderr:
+            return ' | '.join(stderr.read().splitlines()[-4:])
 
     # ---- looking at it ----
 
