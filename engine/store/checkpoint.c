@@ -185,11 +185,12 @@ void checkpoint_notice_locked(struct group_cursor *cursor)
 
 void checkpoint_await_locked(struct group_cursor *cursor)
 {
-    /* Either the worker finds that it is awaited, or we find that it has ended. */
-    atomic_store(&cursor->ahead_awaited, true);
+    /* Either the worker finds that it is awaited, or we find that it has ended. Counted: when we go on, and perhaps ask
+     * for the next one, others may not have woken yet, and then wait for that. */
+    atomic_fetch_add(&cursor->ahead_awaited, 1);
     while (atomic_load(&cursor->ahead_state) == AHEAD_UNDER_WAY)
         pthread_cond_wait(&cursor->checkpoint_ended, &cursor->lock);
-    atomic_store(&cursor->ahead_awaited, false);
+    atomic_fetch_sub(&cursor->ahead_awaited, 1);
     checkpoint_notice_locked(cursor);
 }
 
@@ -208,7 +209,7 @@ static void end_ahead(struct group_cursor *cursor, enum walrus_code code)
 {
     cursor->ahead_code = code;
     atomic_store(&cursor->ahead_state, AHEAD_ENDED);
-    if (atomic_load(&cursor->ahead_awaited)) {
+    if (atomic_load(&cursor->ahead_awaited) > 0) {
         pthread_mutex_lock(&cursor->lock);
         pthread_cond_broadcast(&cursor->checkpoint_ended);
         pthread_mutex_unlock(&cursor->lock);

@@ -70,7 +70,7 @@ struct group_cursor {
     uint64_t durable_block; /* first sequence of the block that holds durable_sequence, when somebody last looked */
     /* The checkpoint that the worker has been asked for; the lock is free meanwhile. */
     _Atomic enum checkpoint_ahead ahead_state; /* idle and under way: the lock; ended: the worker */
-    _Atomic bool ahead_awaited;                /* somebody sleeps until it has ended */
+    _Atomic uint32_t ahead_awaited;            /* so many sleep until it has ended */
     struct cursor_record ahead_record;         /* fixed while it is under way */
     enum walrus_code ahead_code;               /* the worker's, until it has ended */
 
