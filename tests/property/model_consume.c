@@ -158,11 +158,12 @@ void check_cursors(struct run *run, struct model_topic *topic)
 
 /*
  * After a call that may have moved the durable cursor: it lags no more than was agreed. At least once, what the call
- * itself has handed out is not counted: `low_before` is where the cursor could have been durable when it began.
+ * itself has handed out is not counted: `low_before` is where the cursor could have been durable when it began. `low`
+ * is where it could be now, if nothing has been freed since: what was taken and then freed held it back.
  */
-static void check_lag(struct run *run, const struct grip *grip, uint64_t low_before)
+static void check_lag(struct run *run, const struct grip *grip, uint64_t low, uint64_t low_before)
 {
-    uint64_t low = model_low(grip->cursor, grip->topic->first), interval = interval_of(run, grip);
+    uint64_t interval = interval_of(run, grip);
     check_cursors(run, grip->topic);
     if (grip->cursor->durable + interval < low && (interval == 0 || grip->cursor->durable < low_before))
         differ(run, "%s, group '%s': durable at %" PRIu64 ", but %" PRIu64 " is done with, and %" PRIu64 " were agreed",
@@ -277,9 +278,10 @@ void consume(struct run *run)
             grip.cursor->position += entries.count;
         run->tally.consumed += entries.count;
     }
+    uint64_t low = model_low(grip.cursor, before);
     learn_first(run, grip.topic);
     if (!peek && entries.count > 0)
-        check_lag(run, &grip, low_before);
+        check_lag(run, &grip, low, low_before);
     check_position(run, &grip);
     walrus_entries_free(&entries);
 }
@@ -389,7 +391,7 @@ void acknowledge(struct run *run)
     must(run, walrus_cursor_acknowledge(grip.handle->cursor, sequence, count, &error), &error, "acknowledge");
     remove_taken(grip.cursor, at, count);
     run->tally.acknowledged += count;
-    check_lag(run, &grip, UINT64_MAX);
+    check_lag(run, &grip, model_low(grip.cursor, grip.topic->first), UINT64_MAX);
 }
 
 void give_back(struct run *run)
