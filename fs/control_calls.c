@@ -412,8 +412,10 @@ static enum walrus_code call_seek_time(struct control_session *session, struct c
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
-static enum walrus_code call_group_create(struct control_session *session, struct control_reader *request,
-                                          struct walrus_error *error)
+static enum walrus_code
+give_consistency(struct control_session *session, struct control_reader *request, struct walrus_error *error,
+                 enum walrus_code (*give)(struct walrus_log *log, const char *group,
+                                          const struct walrus_consistency *consistency, struct walrus_error *error))
 {
     struct walrus_consistency consistency;
     const char *group = control_get_text(request);
@@ -422,20 +424,19 @@ static enum walrus_code call_group_create(struct control_session *session, struc
         control_get_struct(request, &control_consistency_table, &consistency);
     }
     WANT_END(request);
-    return walrus_group_create(log_of(session), group, has_consistency ? &consistency : NULL, error);
+    return give(log_of(session), group, has_consistency ? &consistency : NULL, error);
+}
+
+static enum walrus_code call_group_create(struct control_session *session, struct control_reader *request,
+                                          struct walrus_error *error)
+{
+    return give_consistency(session, request, error, walrus_group_create);
 }
 
 static enum walrus_code call_group_configure(struct control_session *session, struct control_reader *request,
                                              struct walrus_error *error)
 {
-    struct walrus_consistency consistency;
-    const char *group = control_get_text(request);
-    bool has_consistency = control_get_flag(request);
-    if (has_consistency) {
-        control_get_struct(request, &control_consistency_table, &consistency);
-    }
-    WANT_END(request);
-    return walrus_group_configure(log_of(session), group, has_consistency ? &consistency : NULL, error);
+    return give_consistency(session, request, error, walrus_group_configure);
 }
 
 static enum walrus_code call_group_delete(struct control_session *session, struct control_reader *request,

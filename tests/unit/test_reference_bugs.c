@@ -248,6 +248,27 @@ static void two_consumers_share_three_thousand(void **state)
     temp_log_close(temp);
 }
 
+/* Each asks for checkpoints ahead of time and waits for the others': whoever sleeps until one has ended must be woken,
+ * also when another has been asked for by then. */
+static void many_consumers_wait_for_the_same_checkpoints(void **state)
+{
+    enum { CONSUMERS = 8, ENTRIES = 20000 };
+    struct temp_log *temp = *state;
+    temp_log_open(temp);
+    struct walrus_topic *topic = line_topic(temp, "t");
+    struct crowd_writer writer = {.topic = topic, .calls = ENTRIES / 100, .batch = 100, .length = 40};
+    struct crowd_consumer consumers[CONSUMERS];
+    for (int i = 0; i < CONSUMERS; i++)
+        consumers[i] = (struct crowd_consumer){.topic = topic, .consistency = at_least_once_per(64)};
+    crowd_run(&writer, 1, consumers, CONSUMERS);
+    uint64_t count = 0;
+    for (int i = 0; i < CONSUMERS; i++)
+        count += consumers[i].count;
+    assert_int_equal(count, ENTRIES);
+    walrus_topic_close(topic);
+    temp_log_close(temp);
+}
+
 struct follower {
     uint32_t interval;
     uint64_t rounds;
@@ -408,6 +429,7 @@ int main(void)
         LOG_TEST(a_batch_without_room_harms_no_other_topic),
         LOG_TEST(a_kill_in_a_batch_leaves_whole_batches),
         LOG_TEST(two_consumers_share_three_thousand),
+        LOG_TEST(many_consumers_wait_for_the_same_checkpoints),
         LOG_TEST(at_least_once_persists_at_the_tail),
         LOG_TEST(a_bad_first_entry_hides_nothing_behind_it),
         LOG_TEST(the_order_of_files_is_not_the_clocks),
