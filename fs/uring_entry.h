@@ -1,5 +1,5 @@
 /*
- * uring_entry.h - inside of uring_queue.c and uring_entry.c.
+ * uring_entry.h - inside of uring_group.c, uring_queue.c and uring_entry.c.
  */
 #ifndef WALRUSFS_URING_ENTRY_H
 #define WALRUSFS_URING_ENTRY_H
@@ -60,11 +60,29 @@ struct uring_queue {
     struct ring_entry *answered; /* guarded by mutex */
 };
 
+/* ---- uring_group.c ---- */
+
+/* A queue is through with the stage; `status`: an errno. */
+void uring_group_report(struct uring_group *group, int status);
+
+/* Reports what came of a stage, and waits for the next one. */
+enum uring_stage uring_group_next_stage(struct uring_group *group, enum uring_stage stage, int status);
+
+/* ---- uring_queue.c ---- */
+
+/* The thread of a queue: goes through the stages, until URING_STOP. */
+void *uring_queue_main(void *queue);
+
+/* The memory of a queue whose thread has ended. */
+void uring_queue_free_entries(struct uring_queue *queue);
+
 /* Tells the kernel to take the answer, and the entry. The queue's thread only. */
 void uring_queue_commit(struct uring_queue *queue, struct ring_entry *entry);
 
 /* True on the queue's own thread. */
 bool uring_queue_is_mine(const struct uring_queue *queue);
+
+/* ---- uring_entry.c ---- */
 
 /* Runs the handler of the request that has come in an entry. The queue's thread only. */
 void ring_entry_process(struct ring_entry *entry);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,8 +24,6 @@
 /* What a queue keeps of memory that large requests touched, when it is idle for a while. */
 #define TOUCHED_KEEP_BYTES ((size_t)1 << 20)
 #define IDLE_SECONDS 2
-
-#define STAGE_SECONDS 5
 
 /* Of completions that are no entry. */
 #define EVENT_DATA 1u
@@ -160,6 +157,16 @@ static void give_memory_back(struct uring_queue *queue)
         }
     }
     queue->touched_bytes = 0;
+}
+
+void uring_queue_free_entries(struct uring_queue *queue)
+{
+    while (queue->chunks != NULL) {
+        struct entry_chunk *chunk = queue->chunks;
+        queue->chunks = chunk->next;
+        munmap(chunk->memory, chunk->memory_bytes);
+        free(chunk);
+    }
 }
 
 /* ---- the thread ---- */
@@ -310,29 +317,6 @@ static void submit_and_wait(struct uring_queue *queue)
     }
 }
 
-static void report_stage(struct uring_group *group, int status)
-{
-    pthread_mutex_lock(&group->mutex);
-    group->reported_count++;
-    if (group->status == 0) {
-        group->status = status;
-    }
-    pthread_cond_broadcast(&group->changed);
-    pthread_mutex_unlock(&group->mutex);
-}
-
-/* Reports what came of a stage, and waits for the next one. */
-static enum uring_stage next_stage(struct uring_group *group, enum uring_stage stage, int status)
-{
-    report_stage(group, status);
-    pthread_mutex_lock(&group->mutex);
-    while (atomic_load(&group->stage) == stage) {
-        pthread_cond_wait(&group->changed, &group->mutex);
-    }
-    pthread_mutex_unlock(&group->mutex);
-    return atomic_load(&group->stage);
-}
-
 static void serve(struct uring_queue *queue)
 {
     struct uring_group *group = queue->group;
@@ -342,7 +326,7 @@ static void serve(struct uring_queue *queue)
         enum uring_stage stage = atomic_load(&group->stage);
         if (stage != URING_SERVE && !drained) {
             drained = true;
-            report_stage(group, 0);
+            uring_group_report(group, 0);
         }
         commit_answered(queue);
         if (stage == URING_STOP) {
@@ -378,205 +362,25 @@ static void pin(const struct uring_queue *queue)
     (void)pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
 
-static void *queue_main(void *argument)
+void *uring_queue_main(void *argument)
 {
     struct uring_queue *queue = argument;
     struct uring_group *group = queue->group;
     queue_of_this_thread = queue;
     pin(queue);
     int status = open_ring(queue);
-    enum uring_stage stage = next_stage(group, URING_PREPARE, status);
+    enum uring_stage stage = uring_group_next_stage(group, URING_PREPARE, status);
     if (status != 0) {
         return NULL;
     }
     if (stage == URING_REGISTER) {
-        stage = next_stage(group, URING_REGISTER, register_first(queue));
+        stage = uring_group_next_stage(group, URING_REGISTER, register_first(queue));
         if (stage == URING_SERVE) {
             serve(queue);
         }
     }
     close_ring(queue);
     return NULL;
-}
-
-/* ---- the group ---- */
-
-static void set_stage(struct uring_group *group, enum uring_stage stage)
-{
-    pthread_mutex_lock(&group->mutex);
-    group->reported_count = 0;
-    group->status = 0;
-    atomic_store(&group->stage, stage);
-    pthread_cond_broadcast(&group->changed);
-    pthread_mutex_unlock(&group->mutex);
-    for (unsigned i = 0; i < group->queue_count; i++) {
-        uint64_t one = 1;
-        while (write(group->queues[i].event_fd, &one, sizeof one) < 0 && errno == EINTR) {
-        }
-    }
-}
-
-/* Waits until all queues have reported. 0, the first failure, or ETIMEDOUT. */
-static int wait_for_queues(struct uring_group *group)
-{
-    struct timespec until;
-    int status = 0;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STAGE_SECONDS;
-    pthread_mutex_lock(&group->mutex);
-    while (group->reported_count < group->queue_count && status == 0) {
-        status = pthread_cond_timedwait(&group->changed, &group->mutex, &until);
-    }
-    if (group->status != 0) {
-        status = group->status;
-    }
-    pthread_mutex_unlock(&group->mutex);
-    return status;
-}
-
-/* As many queues does the kernel have. */
-static unsigned possible_cpu_count(void)
-{
-    unsigned first;
-    unsigned last;
-    unsigned count = 0;
-    int got;
-    FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
-    while (file != NULL && (got = fscanf(file, "%u-%u%*[,]", &first, &last)) > 0) {
-        count += got == 2 ? last - first + 1 : 1;
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return count > 0 ? count : (unsigned)sysconf(_SC_NPROCESSORS_CONF);
-}
-
-static void share_out_cpus(struct uring_group *group, const cpu_set_t *mine)
-{
-    unsigned next = 0;
-    for (unsigned number = 0; number < group->possible_cpus; number++) {
-        unsigned index = 0;
-        if (CPU_ISSET(number, mine)) {
-            while (group->queues[index].cpu_number != (int)number) {
-                index++;
-            }
-        } else {
-            index = next++ % group->queue_count;
-        }
-        struct uring_queue *queue = &group->queues[index];
-        queue->cpus[queue->cpu_count++].queue_id = (uint16_t)number;
-    }
-}
-
-static int init_queue(struct uring_group *group, struct uring_queue *queue, int cpu_number)
-{
-    queue->group = group;
-    queue->cpu_number = cpu_number;
-    pthread_mutex_init(&queue->mutex, NULL);
-    queue->cpus = calloc(group->possible_cpus, sizeof *queue->cpus);
-    queue->event_fd = eventfd(0, EFD_CLOEXEC);
-    if (queue->cpus == NULL) {
-        return ENOMEM;
-    }
-    return queue->event_fd < 0 ? errno : 0;
-}
-
-static void free_queue(struct uring_queue *queue)
-{
-    while (queue->chunks != NULL) {
-        struct entry_chunk *chunk = queue->chunks;
-        queue->chunks = chunk->next;
-        munmap(chunk->memory, chunk->memory_bytes);
-        free(chunk);
-    }
-    if (queue->event_fd >= 0) {
-        close(queue->event_fd);
-    }
-    free(queue->cpus);
-    pthread_mutex_destroy(&queue->mutex);
-}
-
-static int make_queues(struct uring_group *group, const cpu_set_t *mine)
-{
-    unsigned wanted = (unsigned)CPU_COUNT(mine);
-    int status = 0;
-    group->queues = calloc(wanted, sizeof *group->queues);
-    if (group->queues == NULL) {
-        return ENOMEM;
-    }
-    for (unsigned number = 0; number < group->possible_cpus && group->queue_count < wanted && status == 0; number++) {
-        if (CPU_ISSET(number, mine)) {
-            status = init_queue(group, &group->queues[group->queue_count++], (int)number);
-        }
-    }
-    return status == 0 && group->queue_count == 0 ? ENODEV : status;
-}
-
-static void end_threads(struct uring_group *group, unsigned started_count)
-{
-    set_stage(group, URING_STOP);
-    for (unsigned i = 0; i < started_count; i++) {
-        pthread_join(group->queues[i].thread, NULL);
-    }
-    for (unsigned i = 0; i < group->queue_count; i++) {
-        free_queue(&group->queues[i]);
-    }
-    free(group->queues);
-    group->queues = NULL;
-    group->queue_count = 0;
-    pthread_cond_destroy(&group->changed);
-    pthread_mutex_destroy(&group->mutex);
-}
-
-int uring_group_start(struct uring_group *group, struct fs *fs)
-{
-    cpu_set_t mine;
-    unsigned started_count = 0;
-    *group = (struct uring_group){.fs = fs, .possible_cpus = possible_cpu_count()};
-    pthread_mutex_init(&group->mutex, NULL);
-    pthread_cond_init(&group->changed, NULL);
-    int status = sched_getaffinity(0, sizeof mine, &mine) != 0 ? errno : make_queues(group, &mine);
-    if (status == 0) {
-        share_out_cpus(group, &mine);
-    }
-    while (status == 0 && started_count < group->queue_count) {
-        struct uring_queue *queue = &group->queues[started_count];
-        status = pthread_create(&queue->thread, NULL, queue_main, queue);
-        started_count += status == 0;
-    }
-    if (status == 0) {
-        status = wait_for_queues(group);
-    }
-    if (status != 0) {
-        end_threads(group, started_count);
-    }
-    return status;
-}
-
-int uring_group_serve(struct uring_group *group, int device_fd, size_t payload_bytes)
-{
-    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    group->device_fd = device_fd;
-    group->payload_bytes = (payload_bytes + page_bytes - 1) / page_bytes * page_bytes;
-    set_stage(group, URING_REGISTER);
-    int status = wait_for_queues(group);
-    if (status == 0) {
-        set_stage(group, URING_SERVE);
-    }
-    return status;
-}
-
-void uring_group_drain(struct uring_group *group)
-{
-    if (atomic_load(&group->stage) == URING_SERVE) {
-        set_stage(group, URING_DRAIN);
-        (void)wait_for_queues(group);
-    }
-}
-
-void uring_group_stop(struct uring_group *group)
-{
-    end_threads(group, group->queue_count);
 }
 
 bool uring_make_kernel_give_up(int device_fd)
