@@ -11,44 +11,47 @@ void cut_entry_fini(struct cut_entry *cut)
     *cut = (struct cut_entry){0};
 }
 
-static int reserve(struct cut_entry *cut, size_t size)
+static bool reserve(struct cut_entry *cut, size_t size)
 {
     if (size > cut->capacity) {
         uint8_t *bytes = realloc(cut->bytes, size);
         if (bytes == NULL) {
-            return 0;
+            return false;
         }
         cut->bytes = bytes;
         cut->capacity = size;
     }
-    return 1;
+    return true;
 }
 
-/* False: it is too long, or went in this very moment. */
-static int keep_rest(struct cut_entry *cut, struct walrus_topic *topic, const struct walrus_position *position,
-                     uint64_t end)
+static enum walrus_code keep_rest(struct cut_entry *cut, struct walrus_topic *topic,
+                                  const struct walrus_position *position, uint64_t end)
 {
     struct walrus_position from = *position;
-    uint64_t rest = position->entry_end - end;
+    size_t rest = (size_t)(position->entry_end - end);
     size_t got = 0;
-    if (rest > CUT_ENTRY_BYTES_MAX || !reserve(cut, (size_t)rest) ||
-        walrus_read_stream(topic, &from, end, cut->bytes, (size_t)rest, &got, NULL) != WALRUS_OK || got != rest) {
-        return 0;
-    }
-    cut->length = got;
-    return 1;
+    enum walrus_code code = walrus_read_stream(topic, &from, end, cut->bytes, rest, &got, NULL);
+    cut->length = code == WALRUS_OK && got == rest ? rest : 0;
+    return code;
 }
 
-void cut_entry_note(struct cut_entry *cut, struct walrus_topic *topic, const struct walrus_position *position,
+bool cut_entry_note(struct cut_entry *cut, struct walrus_topic *topic, const struct walrus_position *position,
                     uint64_t end, uint8_t delimiter, size_t delimiter_length)
 {
+    enum walrus_code code = WALRUS_OK;
     cut->start = end;
     cut->length = 0;
-    if (position->offset >= end || keep_rest(cut, topic, position, end) || delimiter_length == 0 || !reserve(cut, 1)) {
-        return;
+    if (position->offset >= end) {
+        return true;
     }
-    cut->bytes[0] = delimiter;
-    cut->length = 1;
+    if (position->entry_end - end <= CUT_ENTRY_BYTES_MAX && reserve(cut, (size_t)(position->entry_end - end))) {
+        code = keep_rest(cut, topic, position, end);
+    }
+    if (cut->length == 0 && delimiter_length > 0 && reserve(cut, 1)) {
+        cut->bytes[0] = delimiter;
+        cut->length = 1;
+    }
+    return code != WALRUS_E_RANGE;
 }
 
 size_t cut_entry_read(const struct cut_entry *cut, uint64_t offset, void *buffer, size_t size)

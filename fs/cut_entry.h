@@ -4,11 +4,15 @@
  * the rest it would see the beginning of one line and the whole of another as one. So the rest is kept until the next
  * read. Of a long one only the delimiter is: the reader then sees a line that is cut off, and nothing glued to it.
  *
+ * The rest may be freed before it is read, too. Then cut_entry_note() says so, and what was read of that entry is not
+ * to be handed out, but where the read began in it already.
+ *
  * Not thread-safe: the caller holds the open file's replay_mutex.
  */
 #ifndef WALRUSFS_CUT_ENTRY_H
 #define WALRUSFS_CUT_ENTRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,9 +31,11 @@ struct cut_entry {
 
 void cut_entry_fini(struct cut_entry *cut);
 
-/* A read has ended at the stream offset `end`, and left `position` as walrus_read_stream() does. May wait for the disk.
+/*
+ * A read has ended at the stream offset `end`, and left `position` as walrus_read_stream() does. May wait for the disk.
+ * False: the entry that it ended in has been freed meanwhile; of its rest, the delimiter is kept.
  */
-void cut_entry_note(struct cut_entry *cut, struct walrus_topic *topic, const struct walrus_position *position,
+bool cut_entry_note(struct cut_entry *cut, struct walrus_topic *topic, const struct walrus_position *position,
                     uint64_t end, uint8_t delimiter, size_t delimiter_length);
 
 /* Copies what is kept from a stream offset on. 0: nothing of it is. */

@@ -57,26 +57,41 @@ static bool skip_what_is_gone(struct open_file *file, uint64_t file_offset)
     return true;
 }
 
+/*
+ * One attempt at file_topic_read_locked(). WALRUS_E_RANGE: what stands there is gone. A read ends before an entry whose
+ * rest went while it was read, for the reader could not get it any more.
+ */
+static enum walrus_code read_once(struct open_file *file, uint64_t stream_offset, void *buffer, size_t size,
+                                  size_t *got, struct walrus_error *error)
+{
+    struct walrus_position *position = &file->position;
+    enum walrus_code code = walrus_read_stream(file->topic, position, stream_offset, buffer, size, got, error);
+    if (code == WALRUS_E_RANGE) {
+        *got = cut_entry_read(&file->cut, stream_offset, buffer, size);
+        return *got > 0 ? WALRUS_OK : code;
+    }
+    if (code != WALRUS_OK || *got == 0 ||
+        cut_entry_note(&file->cut, file->topic, position, stream_offset + *got, file->delimiter,
+                       file->delimiter_length) ||
+        position->offset < stream_offset) {
+        return code;
+    }
+    file->cut.length = 0;
+    *got = (size_t)(position->offset - stream_offset);
+    error->code = *got > 0 ? WALRUS_OK : WALRUS_E_RANGE;
+    return error->code;
+}
+
 int file_topic_read_locked(const struct fs *fs, struct open_file *file, uint64_t offset, void *buffer, size_t size,
                            size_t *got)
 {
-    struct walrus_error error;
+    struct walrus_error error = {0};
     enum walrus_code code;
-    uint64_t stream_offset;
     do {
-        stream_offset = file->base_offset + file->skipped_bytes + offset;
-        code = walrus_read_stream(file->topic, &file->position, stream_offset, buffer, size, got, &error);
-        if (code == WALRUS_E_RANGE && (*got = cut_entry_read(&file->cut, stream_offset, buffer, size)) > 0) {
-            note_read(file, offset + *got, false);
-            return 0;
-        }
+        code = read_once(file, file->base_offset + file->skipped_bytes + offset, buffer, size, got, &error);
     } while (code == WALRUS_E_RANGE && skip_what_is_gone(file, offset));
     if (code != WALRUS_OK) {
         return fs_errno(fs, &error);
-    }
-    if (*got > 0) {
-        cut_entry_note(&file->cut, file->topic, &file->position, stream_offset + *got, file->delimiter,
-                       file->delimiter_length);
     }
     note_read(file, offset + *got, *got == 0);
     return 0;

@@ -139,6 +139,46 @@ kill $follow 2>/dev/null
 wait $follow 2>/dev/null
 expect "tail -f" "2001 2002 2003" "$(xargs <"$WORK/follow")"
 
+# While entries come and go right in front of a reader, it sees whole ones only, whatever place its reads end at.
+python3 - <<'PY' || fail "a reader right behind whoever trims"
+import ctypes, os, threading, time, zlib
+libc = ctypes.CDLL(None, use_errno=True)
+w = os.open('race', os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+stop = False
+def line(number):
+    text = b'%d %s' % (number, b'x' * (number * 37 % 150))
+    return b'%s %08x\n' % (text, zlib.crc32(text))
+def write():
+    number = 0
+    while not stop:
+        os.write(w, b''.join(line(number + i) for i in range(50)))
+        number += 50
+def trim():
+    while not stop:
+        f = os.open('race', os.O_RDWR | os.O_APPEND)
+        libc.fallocate64(f, 3, ctypes.c_int64(0), ctypes.c_int64(max(os.fstat(f).st_size - 3000, 1)))
+        os.close(f)
+threads = [threading.Thread(target=work, daemon=True) for work in (write, trim)]
+for thread in threads:
+    thread.start()
+lines = 0
+torn = []
+end = time.monotonic() + 60
+while lines < 100000 and time.monotonic() < end:
+    f = os.open('race', os.O_RDONLY)
+    rest = b''
+    for _ in range(300):
+        *whole, rest = (rest + os.read(f, 700)).split(b'\n')
+        lines += len(whole)
+        torn += [x for x in whole if x.rpartition(b' ')[2] != b'%08x' % zlib.crc32(x.rpartition(b' ')[0])]
+    os.close(f)
+stop = True
+for thread in threads:
+    thread.join()
+assert lines > 1000, lines
+assert not torn, (len(torn), torn[0])
+PY
+
 cd / && crash
 fusermount3 -u -z -q "$MNT"
 start
